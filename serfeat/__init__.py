@@ -1,0 +1,48 @@
+"""serfeat: speech emotion recognition with features you can trust and comparisons you can believe.
+
+``import serfeat`` loads nothing heavy; parts are loaded when they are first used::
+
+    import serfeat
+    table = serfeat.extract("speech/", features="classic")
+
+The data's way, and the only direction in which imports point::
+
+    corpora -> manifest -> audio -> shorttime -> lld -> functionals -> store
+            -> splits -> models (heads) -> metrics, stats -> report
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# What `serfeat.<name>` is, and where it lives; resolved on first use (PEP 562).
+_LAZY = {
+    "DESCRIPTORS": "serfeat.lld",
+    "FEATURE_SETS": "serfeat.features",
+    "MODELS": "serfeat.models",
+    "PROTOCOLS": "serfeat.splits",
+    "ShortTime": "serfeat.shorttime",
+    "TorchClassifier": "serfeat.models.torch_classifier",
+    "compare": "serfeat.compare",
+    "extract": "serfeat.extract",
+    "load_audio": "serfeat.audio",
+    "read_manifest": "serfeat.manifest",
+}
+
+__all__ = ["__version__", *sorted(_LAZY)]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        module = importlib.import_module(_LAZY[name])
+        return getattr(module, name, module)
+    if name in {"audio", "corpora", "demo", "functionals", "heads", "labels", "lld", "metrics"}:
+        return importlib.import_module(f"serfeat.{name}")
+    raise AttributeError(f"module 'serfeat' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,305 @@
+"""One grid, and the short-time analysis that all descriptors share.
+
+Conventions
+-----------
+Frame i is centred on sample ``i * hop``; a clip of n samples has ``1 + n // hop`` frames, and
+samples before the beginning and after the end are zero. This is librosa's centring (so TIM-Net's
+published input is reproduced), and it lets every descriptor choose its own window length: columns
+made with 25 ms and with 60 ms windows still belong to the same instant. HTK and openSMILE align
+frames to the left instead (frame i covers ``i*hop ... i*hop + length``); ``align="left"`` gives
+that, for the functions that need parity with them.
+
+Contents
+--------
+`Grid`       : sample rate, hop, number of frames, times.
+`ShortTime`  : the memoised analysis of one clip; what two descriptors need is computed once.
+`Descriptor` : a named, sourced, unit-carrying function of a `ShortTime`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import scipy.fft
+from numpy.typing import ArrayLike
+
+from serfeat.errors import AudioError, FeatureError
+from serfeat.types import Floats
+
+__all__ = ["Descriptor", "Grid", "ShortTime", "Window", "window"]
+
+T = TypeVar("T")
+Window = Literal["rect", "hamming", "hann", "hann_periodic", "gauss"]
+
+# Frames analysed at a time: the block (256 x 512 doubles = 1 MiB) stays in the cache of a core.
+BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the frames of a clip are.
+
+    Parameters
+    ----------
+    sr : Hz.
+    hop : samples between frames.
+    n_samples : length of the clip in samples.
+    """
+
+    sr: int
+    hop: int
+    n_samples: int
+
+    @property
+    def n_frames(self) -> int:
+        """Frames of the clip: ``1 + n_samples // hop``."""
+        return 1 + self.n_samples // self.hop
+
+    @property
+    def times(self) -> Floats:
+        """(n_frames,) s: the centre of every frame."""
+        return np.arange(self.n_frames) * (self.hop / self.sr)
+
+
+def window(name: Window, length: int) -> Floats:
+    """Make an analysis window.
+
+    Parameters
+    ----------
+    name : ``"hamming"`` and ``"hann"`` are symmetric (``np.hamming``), as in HTK and openSMILE;
+        ``"hann_periodic"`` is the one of librosa's STFT; ``"gauss"`` is Praat's Gaussian
+        ``(exp(-12 t^2) - e^-12) / (1 - e^-12)`` with t in [-1, 1) over the window.
+    length : samples.
+
+    Returns
+    -------
+    (length,) weights, 1 at the maximum.
+    """
+    if name == "rect":
+        return np.ones(length)
+    if name == "hamming":
+        return np.asarray(np.hamming(length), dtype=np.float64)
+    if name == "hann":
+        return np.asarray(np.hanning(length), dtype=np.float64)
+    if name == "hann_periodic":
+        return np.asarray(np.hanning(length + 1)[:-1], dtype=np.float64)
+    if name == "gauss":
+        edge = np.exp(-12.0)
+        t = (2 * np.arange(length) + 1 - length) / (length + 1)
+        return np.asarray((np.exp(-12 * t**2) - edge) / (1 - edge), dtype=np.float64)
+    raise FeatureError(f"unknown window {name!r}", code="unknown-name")
+
+
+class ShortTime:
+    """The short-time analysis of one clip on one grid.
+
+    Nothing is computed before it is asked for, and nothing twice: every result is kept under its
+    parameters. The arrays that it returns are shared, so they are read-only.
+
+    Parameters
+    ----------
+    x : (n,) mono signal in [-1, 1); must be finite and not empty.
+    sr : Hz.
+    hop : s between frames; rounded to whole samples.
+    """
+
+    def __init__(self, x: ArrayLike, sr: int, hop: float = 0.010) -> None:
+        signal = np.ascontiguousarray(x, dtype=np.float64)
+        if signal.ndim != 1:
+            raise AudioError(
+                f"the signal has shape {signal.shape}, expected (n_samples,)", code="not-mono"
+            )
+        if not len(signal):
+            raise AudioError("the signal has no samples", code="no-samples")
+        if not np.isfinite(signal).all():
+            bad = np.flatnonzero(~np.isfinite(signal))
+            raise AudioError(
+                f"{len(bad)} samples are NaN or infinite, the first at {1e3 * bad[0] / sr:.2f} ms",
+                code="non-finite",
+                fix="repair or leave out the recording",
+            )
+        hop_samples = round(hop * sr)
+        if hop_samples < 1:
+            raise FeatureError(
+                f"a hop of {hop} s is shorter than one sample at {sr} Hz", code="bad-hop"
+            )
+        signal.flags.writeable = False
+        self.x: Floats = signal
+        self.grid = Grid(sr=int(sr), hop=hop_samples, n_samples=len(signal))
+        self._memory: dict[Hashable, Any] = {}
+
+    @property
+    def sr(self) -> int:
+        """Hz."""
+        return self.grid.sr
+
+    @property
+    def hop(self) -> int:
+        """Samples between frames."""
+        return self.grid.hop
+
+    @property
+    def n_frames(self) -> int:
+        """Frames on the grid."""
+        return self.grid.n_frames
+
+    @cached_property
+    def centred(self) -> Floats:
+        """(n,) the signal without its mean: for everything that a DC offset would disturb."""
+        y = self.x - self.x.mean()
+        y.flags.writeable = False
+        return y
+
+    def memo(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what `make` returns, computed on the first call with this `key` only."""
+        if key not in self._memory:
+            made = make()
+            if isinstance(made, np.ndarray):
+                made.flags.writeable = False
+            self._memory[key] = made
+        kept: T = self._memory[key]
+        return kept
+
+    def frames(
+        self,
+        length: int,
+        *,
+        align: Literal["centre", "left"] = "centre",
+        signal: Floats | None = None,
+    ) -> Floats:
+        """Cut the signal into overlapping frames, without copying it.
+
+        Parameters
+        ----------
+        length : samples of a frame.
+        align : ``"centre"`` is the grid; ``"left"`` is HTK's framing: frame i begins at
+            ``i * hop``, only whole frames count (a shorter clip gives one zero-padded frame).
+        signal : (n,) another signal of the same length and rate (pre-emphasised, filtered).
+
+        Returns
+        -------
+        (frames, length) a read-only view; ``frames`` is `n_frames` for ``"centre"``.
+        """
+        x = self.x if signal is None else signal
+        if align == "left":
+            count = 1 + max(0, len(x) - length) // self.hop
+            before = 0
+        else:
+            count = self.n_frames
+            before = length // 2
+        after = max(0, (count - 1) * self.hop + length - before - len(x))
+        padded = np.pad(x, (before, after))
+        views = np.lib.stride_tricks.sliding_window_view(padded, length)[:: self.hop]
+        return views[:count]
+
+    def power(
+        self,
+        length: int,
+        n_fft: int | None = None,
+        *,
+        window_name: Window = "hamming",
+        preemphasis: float = 0.0,
+        align: Literal["centre", "left"] = "centre",
+        centred: bool = False,
+    ) -> Floats:
+        """Power spectrum of every frame, ``|rfft(w * x)|^2``.
+
+        Parameters
+        ----------
+        length : samples of the window.
+        n_fft : points of the transform, default the next power of two.
+        window_name : see `window`.
+        preemphasis : a in ``y[n] = x[n] - a x[n-1]``, applied inside each frame with
+            ``y[0] = (1 - a) x[0]``, as HTK does.
+        align : see `frames`.
+        centred : take the mean of the clip away first.
+
+        Returns
+        -------
+        (frames, n_fft // 2 + 1) float64, shared and read-only.
+        """
+        points = n_fft or 1 << (length - 1).bit_length()
+        key = ("power", length, points, window_name, preemphasis, align, centred)
+
+        def make() -> Floats:
+            signal = self.centred if centred else self.x
+            frames = self.frames(length, align=align, signal=signal)
+            weights = window(window_name, length)
+            out = np.empty((len(frames), points // 2 + 1))
+            for first in range(0, len(frames), BLOCK):
+                block = frames[first : first + BLOCK]
+                if preemphasis:
+                    emphasised = block.copy()
+                    emphasised[:, 1:] -= preemphasis * block[:, :-1]
+                    emphasised[:, 0] *= 1 - preemphasis
+                    block = emphasised
+                spectrum = scipy.fft.rfft(block * weights, points, axis=1)
+                out[first : first + BLOCK] = spectrum.real**2 + spectrum.imag**2
+            return out
+
+        return self.memo(key, make)
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """A low-level descriptor: a pure function of a `ShortTime`, with its name, units and source.
+
+    Parameters
+    ----------
+    name : the word that feature sets and the command line use.
+    columns : the columns that it gives, in order; a unit is part of a column's name where it has
+        one (``f0_hz``).
+    unit : one unit per column, or one for all of them; ``"1"`` for a pure number.
+    summary : one line: what it measures.
+    source : paper and equation, or the reference implementation.
+    compute : ``compute(st, **params) -> (n_frames, len(columns))``, or ``(len(columns),)`` for
+        ``level="clip"``. NaN where the quantity is undefined, never 0, never infinite.
+    level : ``"frame"`` on the grid, or ``"clip"``: one value per recording (jitter, shimmer).
+    undefined : when the value is NaN.
+    params : settings handed to `compute`; part of the cache key.
+    version : goes up whenever a value changes; part of the cache key.
+    licence : licence of the code that computes it; carried into every table made with it.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    unit: str | tuple[str, ...]
+    summary: str
+    source: str
+    compute: Callable[..., Floats]
+    level: Literal["frame", "clip"] = "frame"
+    undefined: str = "never"
+    params: Mapping[str, Any] = field(default_factory=dict)
+    version: int = 1
+    licence: str = "Apache-2.0"
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """One unit per column."""
+        return (self.unit,) * len(self.columns) if isinstance(self.unit, str) else self.unit
+
+    def __call__(self, st: ShortTime) -> Floats:
+        """Compute the descriptor and hold it to its contract (shape, no infinities)."""
+        values = np.asarray(self.compute(st, **self.params), dtype=np.float64)
+        shape: tuple[int, ...] = (len(self.columns),)
+        if self.level == "frame":
+            shape = (st.n_frames, *shape)
+            if values.ndim == 1:
+                values = values[:, None]
+        if values.shape != shape:
+            raise FeatureError(
+                f"descriptor {self.name} gave shape {values.shape}, expected {shape}",
+                code="bad-shape",
+                fix="this is a bug in the descriptor",
+            )
+        if np.isinf(values).any():
+            raise FeatureError(
+                f"descriptor {self.name} gave infinite values",
+                code="infinite",
+                fix="this is a bug in the descriptor: undefined is NaN",
+            )
+        return values

@@ -1,0 +1,18 @@
+"""Names for the arrays that travel through serfeat.
+
+NumPy's types do not carry shapes, so a docstring states each one; these aliases say what the
+numbers are. Signals and features are float64 while they are computed (autocorrelations of quiet
+frames lose digits in float32) and float32 when they are stored.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Bools", "Floats", "Floats32", "Ints"]
+
+Floats = NDArray[np.float64]
+Floats32 = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]

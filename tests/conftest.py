@@ -1,0 +1,34 @@
+"""Fixtures that find the real corpora; they skip with a reason where these are absent."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with corpora/ and encoders/: SERFEAT_SHARED, default ../shared."""
+    root = Path(__file__).resolve().parent.parent
+    folder = Path(os.environ.get("SERFEAT_SHARED", root.parent / "shared"))
+    if not (folder / "corpora").is_dir():
+        pytest.skip(f"no real corpora: {folder}/corpora is not a folder (set SERFEAT_SHARED)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def emodb_root(shared: Path) -> Path:
+    root = shared / "corpora" / "emodb"
+    if not root.is_dir():
+        pytest.skip(f"no EMO-DB at {root}")
+    return root
+
+
+@pytest.fixture(scope="session")
+def ravdess_root(shared: Path) -> Path:
+    root = shared / "corpora" / "ravdess"
+    if not root.is_dir():
+        pytest.skip(f"no RAVDESS at {root}")
+    return root
