@@ -62,7 +62,7 @@ class Grid:
     @property
     def times(self) -> Floats:
         """(n_frames,) s: the centre of every frame."""
-        return np.arange(self.n_frames) * (self.hop / self.sr)
+        return np.arange(self.n_frames, dtype=np.float64) * (self.hop / self.sr)
 
 
 def window(name: Window, length: int) -> Floats:
@@ -150,7 +150,7 @@ class ShortTime:
     @cached_property
     def centred(self) -> Floats:
         """(n,) the signal without its mean: for everything that a DC offset would disturb."""
-        y = self.x - self.x.mean()
+        y: Floats = self.x - self.x.mean()
         y.flags.writeable = False
         return y
 

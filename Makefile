@@ -1,0 +1,55 @@
+# The two commands: `make demo` and `make test`. Each sets everything up first (a virtual environment
+# in .venv with pinned packages) and skips that the next time.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CONSTRAINTS := constraints/py311.txt
+READY := $(VENV)/.ready
+OUT ?= runs/demo
+
+.PHONY: help demo test test-slow check bench emodb docs clean
+help:
+	@echo "make demo    set up, make the embedded corpus, compare models on it, write a report"
+	@echo "make test    set up, run the tests"
+	@echo "make check   ruff, mypy --strict, import layers, generated documents"
+	@echo "make bench   how fast the extractors are, against openSMILE and Praat"
+	@echo "make emodb   the EMO-DB comparison of docs/results/emodb.md (SERFEAT_CORPORA, see README)"
+	@echo "make docs    write the generated documents again"
+
+$(READY): pyproject.toml $(CONSTRAINTS) setup.sh
+	@PYTHON="$(PYTHON)" sh setup.sh $(VENV) $(CONSTRAINTS)
+	@touch $(READY)
+
+demo: $(READY)
+	@echo "make demo: speaks 384 synthetic utterances (about 15 MB in $(OUT)), extracts features, trains"
+	@echo "  7 models on 2 protocols and writes a report page; about 2 to 3 minutes on 2 cores."
+	@$(BIN)/serfeat demo -o $(OUT)
+
+test: $(READY)
+	@echo "make test: runs the tests; about 5 minutes on 2 cores, nothing is downloaded."
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(READY)
+	@echo "make test-slow: the tests marked slow (EMO-DB end to end); about 15 minutes on 2 cores."
+	@$(BIN)/python -m pytest -m slow
+
+check: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest tests/test_layers.py tests/test_docs.py
+
+bench: $(READY)
+	@echo "make bench: times our extractors and the libraries' in turn; about 3 minutes."
+	@$(BIN)/python bench/extractors.py
+
+emodb: $(READY)
+	@echo "make emodb: 7 models x 2 protocols on the whole EMO-DB; about 30 minutes on 2 cores."
+	@$(BIN)/serfeat compare pipelines/emodb_classical_vs_deep.toml
+
+docs: $(READY)
+	@$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf $(VENV) runs dist build .pytest_cache .mypy_cache .ruff_cache

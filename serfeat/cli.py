@@ -1,0 +1,519 @@
+"""The command line: thin commands over the library.
+
+Every command ends with a line that says what it did and where. An error that serfeat raises on
+purpose is one line on standard error and exit code 2, without a traceback (set ``SERFEAT_DEBUG=1``
+to see it); an interrupt is exit code 130 and leaves everything resumable. Heavy packages are loaded
+by the command that needs them, so that ``serfeat --help`` is quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from serfeat import __version__
+from serfeat.errors import SerfeatError, did_you_mean
+
+if TYPE_CHECKING:
+    from serfeat.extract import Failure
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="serfeat",
+    help="Speech emotion recognition: features you can trust, comparisons you can believe.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes; 0 uses all cores.")]
+Root = Annotated[Path | None, typer.Option(help="Folder of the corpus's audio.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        code = app(args=arguments, standalone_mode=False)
+        return int(code or 0)
+    except SerfeatError as error:
+        if os.environ.get("SERFEAT_DEBUG") == "1":
+            raise
+        err.print(f"serfeat: {error}", markup=False)
+        return 2
+    except typer.Exit as stop:
+        return int(stop.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        err.print("serfeat: interrupted; run the same command again to go on")
+        return 130
+    except Exception as error:
+        # click's own usage errors (unknown option, missing argument) know how to show themselves
+        if (show := getattr(error, "show", None)) is None:
+            raise
+        show()
+        return 2
+
+
+def script() -> None:
+    """Entry point of the installed command."""
+    sys.exit(main())
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        out.print(f"serfeat {__version__}")
+        raise typer.Exit
+
+
+# --- what there is --------------------------------------------------------------------------------
+
+
+@app.command("list")
+def list_(
+    what: Annotated[
+        str, typer.Argument(help="descriptors, features, functionals, models, protocols, corpora")
+    ],
+) -> None:
+    """Print what there is, with units and sources."""
+    tables: dict[str, Callable[[], Table]] = {
+        "descriptors": _descriptors_table,
+        "features": _features_table,
+        "functionals": _functionals_table,
+        "models": _models_table,
+        "protocols": _protocols_table,
+        "corpora": _corpora_table,
+    }
+    if what not in tables:
+        raise did_you_mean("list", what, tables)
+    out.print(tables[what]())
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _descriptors_table() -> Table:
+    from serfeat.lld import DESCRIPTORS
+
+    table = _table("descriptor", "columns", "unit", "what", "undefined (NaN)", "source")
+    for d in DESCRIPTORS.values():
+        shown = d.columns if len(d.columns) <= 6 else (d.columns[0], "...", d.columns[-1])
+        table.add_row(
+            d.name, " ".join(shown), "; ".join(dict.fromkeys(d.units)), d.summary, d.undefined,
+            d.source,
+        )  # fmt: skip
+    return table
+
+
+def _features_table() -> Table:
+    from serfeat.features import FEATURE_SETS
+
+    table = _table("features", "per clip", "per frame", "rate", "licence", "what")
+    for s in FEATURE_SETS.values():
+        try:
+            clip, frame = (str(len(s.columns(level))) for level in ("functionals", "lld"))  # type: ignore[arg-type]
+        except SerfeatError as error:
+            clip = frame = f"({error.code})"
+        table.add_row(s.name, clip, frame, f"{s.sr} Hz", s.licence, s.summary)
+    return table
+
+
+def _functionals_table() -> Table:
+    from serfeat.functionals import FUNCTIONALS
+
+    table = _table("functional", "unit", "what")
+    for f in FUNCTIONALS.values():
+        table.add_row(f.name, f.unit.replace("{u}", "column's"), f.summary)
+    return table
+
+
+def _models_table() -> Table:
+    from serfeat.models import MODELS
+
+    table = _table("model", "kind", "trained on", "what", "source")
+    for m in MODELS.values():
+        table.add_row(m.name, m.kind, m.level, m.summary, m.source)
+    return table
+
+
+def _protocols_table() -> Table:
+    from serfeat.splits import PROTOCOLS
+
+    table = _table("protocol", "speakers", "parameters", "in words")
+    for p in PROTOCOLS.values():
+        speakers = "held out" if p.speaker_independent else "NOT held out"
+        defaults = ", ".join(f"{k} = {v}" for k, v in p.params.items())
+        words = p.words.replace("{folds} ", "").replace("{", "").replace("}", "")
+        table.add_row(p.name, speakers, defaults, words)
+    return table
+
+
+def _corpora_table() -> Table:
+    from serfeat.corpora import CORPORA
+
+    table = _table("corpus", "language", "speakers", "clips", "licence", "how to get it")
+    for corpus in CORPORA.values():
+        card = corpus.card
+        if card is None:
+            table.add_row(corpus.name, "", "", "", "", "your own folder: speaker/emotion/*.wav")
+            continue
+        how = f"serfeat fetch {corpus.name}" if card.downloads else card.steps
+        table.add_row(
+            corpus.name, card.language, str(card.n_speakers or ""), str(card.n_utterances or ""),
+            card.licence, how,
+        )  # fmt: skip
+    return table
+
+
+# --- corpora and manifests ------------------------------------------------------------------------
+
+
+@app.command()
+def corpora() -> None:
+    """Print the corpora that serfeat reads: licence, size, how to get each."""
+    out.print(_corpora_table())
+
+
+@app.command()
+def fetch(
+    corpus: Annotated[str, typer.Argument(help="Name, see `serfeat corpora`.")],
+    folder: Annotated[Path | None, typer.Option("-o", "--output")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Accept the licence that is shown.")] = False,
+) -> None:
+    """Download a corpus: licence first, resumed where it stopped, checksum at the end."""
+    from serfeat.corpora import find_corpus
+    from serfeat.corpora.fetch import fetch as fetch_corpus
+
+    card = find_corpus(corpus).card
+    if card is not None:
+        out.print(f"{card.title}\nLicence: {card.licence} {card.licence_url}", markup=False)
+    accepted = yes or (sys.stdin.isatty() and typer.confirm("Do you accept this licence?"))
+    with _progress() as report:
+        place = fetch_corpus(
+            corpus,
+            folder,
+            accept_licence=accepted,
+            progress=lambda done, total: report(f"download {corpus} (bytes)", done, total),
+        )
+    out.print(f"{corpus} is in {place}", markup=False)
+
+
+@app.command()
+def manifest(
+    corpus: Annotated[str, typer.Argument(help="Name, see `serfeat corpora`; or `folders`.")],
+    root: Annotated[Path, typer.Argument(help="Folder of the corpus.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="CSV to write.")],
+) -> None:
+    """Write the manifest of a corpus: one row per recording, with speaker and emotion."""
+    from serfeat.corpora import read_corpus
+    from serfeat.manifest import write_manifest
+
+    found = read_corpus(corpus, root)
+    write_manifest(found, output)
+    rows = found.rows
+    out.print(
+        f"{len(rows)} rows, {rows['speaker'].nunique()} speakers, "
+        f"{rows['emotion'].nunique()} emotions -> {output}",
+        markup=False,
+    )
+
+
+@app.command()
+def check(
+    manifest: Annotated[Path, typer.Argument(help="Manifest to check.")],
+    root: Root = None,
+    full: Annotated[bool, typer.Option(help="Decode every file (duplicates, damage).")] = True,
+) -> None:
+    """Check a manifest against its audio and its card."""
+    from serfeat.corpora.check import check_manifest
+    from serfeat.manifest import read_manifest
+
+    result = check_manifest(read_manifest(manifest, root=root), decode="full" if full else "info")
+    _print_frame("utterances per speaker and emotion", result.counts)
+    for line in result.summary:
+        out.print(line, markup=False)
+    for line in result.warnings:
+        out.print(f"warning: {line}", markup=False)
+    for line in result.errors:
+        err.print(f"error: {line}", markup=False)
+    if not result.ok:
+        raise typer.Exit(2)
+    out.print(f"{manifest}: good", markup=False)
+
+
+def _print_frame(title: str, frame: Any) -> None:
+    table = _table(str(frame.index.name or ""), *map(str, frame.columns))
+    for name, row in frame.iterrows():
+        table.add_row(str(name), *map(str, row))
+    out.print(title)
+    out.print(table)
+
+
+# --- features -------------------------------------------------------------------------------------
+
+
+@app.command()
+def extract(
+    source: Annotated[Path, typer.Argument(help="Manifest, folder of audio, or audio file.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help=".parquet or .csv")],
+    features: Annotated[str, typer.Option(help="See `serfeat list features`.")] = "classic",
+    level: Annotated[str, typer.Option(help="functionals (a row per clip) or lld")] = "functionals",
+    jobs: Jobs = 1,
+    max_failures: Annotated[int, typer.Option(help="More than these: exit code 2.")] = 0,
+) -> None:
+    """Compute a feature set on every recording and write the table."""
+    from serfeat.extract import extract as extract_features
+    from serfeat.store import write_table
+
+    if level not in {"functionals", "lld"}:
+        raise did_you_mean("level", level, ["functionals", "lld"])
+    if output.suffix not in {".parquet", ".csv"}:
+        raise did_you_mean("format", output.suffix or "(none)", [".parquet", ".csv"], where=output)
+    with _progress() as report:
+        result = extract_features(
+            source,
+            features,
+            level=level,  # type: ignore[arg-type]
+            jobs=jobs,
+            progress=lambda done, total: report(f"features {features}", done, total),
+        )
+    if len(result.index):
+        write_table(result.table, output, units=result.units, provenance=result.provenance)
+    if result.failures:
+        failures = output.with_name(f"{output.stem}.failures.csv")
+        write_table(result.failures_table.set_index(["file", "start", "end"]), failures)
+        _print_failures(result.failures, failures)
+    speed = (
+        f", {result.computed_audio / result.seconds:.0f} s of audio per second"
+        if result.computed
+        else ""
+    )
+    where = f"-> {output}" if len(result.index) else "(nothing written)"
+    out.print(
+        f"{len(result.index)} clips ({result.seconds_of_audio:.0f} s of audio), "
+        f"{len(result.failures)} failures, {len(result.units)} columns {where} "
+        f"({result.computed} computed in {result.seconds:.1f} s{speed}; the others were stored)",
+        markup=False,
+    )
+    if len(result.failures) > max_failures:
+        raise typer.Exit(2)
+
+
+def _print_failures(failures: Sequence[Failure], table: Path | None = None) -> None:
+    for failure in failures[:5]:
+        err.print(f"failed ({failure.reason}): {failure.message}", markup=False)
+    if len(failures) > 5:
+        err.print(f"... and {len(failures) - 5} more")
+    if table is not None:
+        err.print(f"all failures -> {table}", markup=False)
+
+
+# --- comparison -----------------------------------------------------------------------------------
+
+
+@app.command()
+def compare(
+    recipe: Annotated[str, typer.Argument(help="A .toml file, or the name of a shipped recipe.")],
+    root: Root = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder of the run.")
+    ] = None,
+    jobs: Jobs = 0,
+) -> None:
+    """Run a recipe: every entry on the same folds, predictions, scores and a report page."""
+    from serfeat.compare import compare as run_plan
+    from serfeat.recipe import find_recipe, read_recipe
+    from serfeat.report import write_report
+
+    path = find_recipe(recipe)
+    read = read_recipe(path)
+    folder = output or Path("runs") / path.stem
+    corpus = read.manifest(path, root=root)
+    command = f"serfeat compare {recipe}" + (f" --root {root.name}" if root else "")
+    with _progress() as report:
+        run_plan(corpus, read.plan(), folder, jobs=jobs, report=report, command=command)
+    page = write_report(folder)
+    _print_leaderboard(folder)
+    out.print(f"\nreport: {page}", markup=False)
+
+
+def _print_leaderboard(folder: Path) -> None:
+    import json
+
+    import pandas as pd
+
+    from serfeat.metrics import leaderboard
+
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    predictions = pd.read_parquet(folder / "predictions.parquet")
+    costs = pd.read_parquet(folder / "costs.parquet")
+    scores = leaderboard(predictions, costs, labels=record["labels"])
+    independent = {p["key"]: p["speaker_independent"] for p in record["protocols"]}
+    if record["corpus"]["synthetic"]:
+        out.print("\nSYNTHETIC SPEECH: these scores say nothing about people.", style="bold")
+    for protocol, part in scores.groupby("protocol", sort=False):
+        mark = "" if independent.get(str(protocol), True) else "  (SPEAKER-DEPENDENT)"
+        out.print(f"\n{protocol}{mark}", style="bold")
+        table = _table(
+            "entry", "UAR", "95 % interval", "mean of folds", "WAR", "F1", "AUC", "fit s"
+        )
+        ranked = part.sort_values("uar", ascending=False)
+        for row in ranked.to_dict("records"):
+            name = f"{row['entry']} (shuffled labels)" if row.get("control") else row["entry"]
+            table.add_row(
+                str(name), f"{row['uar']:.3f}", f"{row['uar_low']:.3f} - {row['uar_high']:.3f}",
+                f"{row['uar_folds_mean']:.3f}", f"{row['war']:.3f}", f"{row['f1_macro']:.3f}",
+                f"{row['auc']:.3f}", f"{row['fit_s']:.1f}",
+            )  # fmt: skip
+        out.print(table)
+        out.print(f"chance UAR {1 / len(record['labels']):.3f}")
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
+    """Write the report page of a stored run again."""
+    from serfeat.report import write_report
+
+    out.print(f"report: {write_report(folder)}", markup=False)
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("-o", "--output")] = Path("runs/demo"),
+    engine: Annotated[str, typer.Option(help="source-filter, or praat (real words)")] = (
+        "source-filter"
+    ),
+    jobs: Jobs = 0,
+) -> None:
+    """Make the embedded corpus and run the main job on it. Synthetic: says nothing about people."""
+    from serfeat.compare import compare as run_plan
+    from serfeat.demo import make_corpus
+    from serfeat.manifest import read_manifest
+    from serfeat.recipe import find_recipe, read_recipe
+    from serfeat.report import write_report
+
+    with _progress() as report:
+        made = make_corpus(
+            output / "speech" / engine,
+            engine=engine,
+            progress=lambda done, total: report("speech", done, total),
+        )
+        corpus = read_manifest(made)
+        plan = read_recipe(find_recipe("demo")).plan()
+        command = "serfeat demo" + ("" if engine == "source-filter" else f" --engine {engine}")
+        folder = run_plan(corpus, plan, output / engine, jobs=jobs, report=report, command=command)
+    page = write_report(folder)
+    _print_leaderboard(folder)
+    out.print(f"\nspeech: {made.parent}\nreport: {page}", markup=False)
+
+
+# --- your own audio -------------------------------------------------------------------------------
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A .toml file, or the name of a shipped recipe.")],
+    entry: Annotated[str, typer.Option(help="Name of one of the recipe's entries.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the model.")],
+    root: Root = None,
+    jobs: Jobs = 0,
+) -> None:
+    """Train one entry of a recipe on all its recordings and store the model."""
+    from serfeat.deploy import train as train_entry
+    from serfeat.recipe import find_recipe, read_recipe
+
+    path = find_recipe(recipe)
+    read = read_recipe(path)
+    entries = {e.name: e for e in read.plan().entries}
+    if entry not in entries:
+        raise did_you_mean("entry", entry, entries, where=path)
+    corpus = read.manifest(path, root=root)
+    with _progress() as report:
+        train_entry(
+            corpus,
+            entries[entry],
+            output,
+            jobs=jobs,
+            progress=lambda done, total: report("features", done, total),
+        )
+    out.print(f"{entry} trained on {len(corpus.rows)} recordings -> {output}", markup=False)
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="Folder of a model.")],
+    sources: Annotated[list[Path], typer.Argument(help="Audio files and folders.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help=".parquet or .csv")] = None,
+    jobs: Jobs = 1,
+) -> None:
+    """Print the emotion of each recording, with the probability of every label."""
+    from serfeat.deploy import predict as predict_files
+    from serfeat.store import write_table
+
+    result = predict_files(model, sources, jobs=jobs)
+    labels = [c.removeprefix("p_") for c in result.table.columns if c.startswith("p_")]
+    for (file, *_), row in result.table.iterrows():  # type: ignore[misc]
+        chances = "  ".join(f"{label} {row['p_' + label]:.2f}" for label in labels)
+        out.print(f"{file}\t{row['prediction']}\t{chances}", markup=False)
+    if output is not None:
+        write_table(result.table, output, provenance={"licence": result.licence})
+    _print_failures(result.failures)
+    if result.failures:
+        raise typer.Exit(2)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Show one bar per stage on a terminal, one line per stage elsewhere."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    if not err.is_terminal:
+        finished: set[str] = set()
+
+        def line(stage: str, done: int, total: int) -> None:
+            if done >= total and stage not in finished:
+                finished.add(stage)
+                err.print(f"{stage}: {done} of {total}", markup=False)
+
+        yield line
+        return
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TimeElapsedColumn(), TimeRemainingColumn(), console=err,
+    ) as bars:  # fmt: skip
+        known: dict[str, Any] = {}
+
+        def update(stage: str, done: int, total: int) -> None:
+            group = stage.split(":")[0]
+            if group not in known:
+                known[group] = bars.add_task(stage, total=total)
+            bars.update(known[group], completed=done, total=total, description=stage)
+
+        yield update
+
+
+if __name__ == "__main__":
+    script()

@@ -1,0 +1,484 @@
+"""Classical and deep models side by side: same rows, same folds, same labels, stored predictions.
+
+The artefact is the table of predictions, one row per clip, entry, protocol, fold and seed; every
+score is a pure function of it (`serfeat.metrics`). Nothing is selected on a test fold: a task
+sees the training rows and their labels, and of the test rows only the features. Finished tasks are
+kept in the run's folder, so that a comparison that was interrupted goes on where it stopped.
+
+A run's folder: ``predictions.parquet``, ``history.parquet`` (training curves), ``costs.parquet``
+(times and sizes), ``run.json`` (everything that the report says in words).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from serfeat.engines import available_cores, run
+from serfeat.errors import ModelError, SerfeatError
+from serfeat.extract import Extraction, extract
+from serfeat.features import feature_set
+from serfeat.manifest import Manifest
+from serfeat.models import MODELS, make_model
+from serfeat.models import fit as fit_model
+from serfeat.sequences import Sequences
+from serfeat.splits import PROTOCOLS, Fold, folds
+from serfeat.store import committed, write_table
+
+__all__ = ["ChosenProtocol", "Entry", "Plan", "compare"]
+
+Report = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One contender: a model on a feature set.
+
+    Parameters
+    ----------
+    name : unique in the plan.
+    model : key of `serfeat.models.MODELS`.
+    features : key of `serfeat.features.FEATURE_SETS`.
+    params : of the model.
+    """
+
+    name: str
+    model: str
+    features: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def level(self) -> Any:
+        """The level that the model is trained on."""
+        return MODELS[self.model].level
+
+
+@dataclass(frozen=True)
+class ChosenProtocol:
+    """A protocol with its parameters."""
+
+    name: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Name for tables and headings, e.g. ``random_kfold(10)``."""
+        values = ", ".join(str(v) for v in {**PROTOCOLS[self.name].params, **self.params}.values())
+        return f"{self.name}({values})" if values else self.name
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared with what, and how.
+
+    Parameters
+    ----------
+    title : heading of the report.
+    entries : the contenders.
+    protocols : each entry runs under each of them, on the same folds.
+    seeds : of the models; the folds of a shuffling protocol are drawn with `fold_seed`.
+    control : names of entries that are also trained on shuffled labels; must score at chance.
+    """
+
+    title: str
+    entries: Sequence[Entry]
+    protocols: Sequence[ChosenProtocol]
+    seeds: Sequence[int] = (0,)
+    fold_seed: int = 0
+    control: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One model to train and apply; picklable, the features travel as files."""
+
+    entry: Entry
+    protocol: str
+    fold: Fold
+    seed: int
+    control: bool
+    features: Path
+    labels: tuple[str, ...]
+    truth: tuple[str, ...]
+    speakers: tuple[str, ...]
+    part: Path
+
+
+def compare(
+    manifest: Manifest,
+    plan: Plan,
+    folder: Path,
+    *,
+    jobs: int = 1,
+    store: Path | None = None,
+    report: Report = lambda stage, done, total: None,  # noqa: ARG005
+    command: str = "",
+) -> Path:
+    """Run a plan on a corpus and write the run's folder.
+
+    Parameters
+    ----------
+    manifest : rows with speaker and emotion.
+    plan : what to run.
+    folder : is made; an interrupted run in it goes on.
+    jobs : processes; 0 uses all cores.
+    store : of features, see `serfeat.extract`.
+    report : is called with (stage, done, total).
+    command : that made the run, for the record.
+
+    Returns
+    -------
+    The folder.
+
+    Raises
+    ------
+    SplitError, UnknownNameError, ModelError, StoreError : before any model is trained where
+        possible; finished tasks are kept.
+    """
+    began = time.perf_counter()
+    for entry in plan.entries:  # unknown names and parameters are errors before any work
+        make_model(entry.model, **entry.params)
+        feature_set(entry.features)
+    folds_of = {}
+    for p in plan.protocols:  # so are folds that cannot be made
+        folds_of[p.key] = folds(manifest.rows, p.name, seed=plan.fold_seed, **p.params)
+    extractions = _extract_all(manifest, plan, jobs, store, report)
+    rows = _common_rows(manifest, extractions)
+    if len(rows) < len(manifest.rows):
+        for p in plan.protocols:
+            folds_of[p.key] = folds(rows, p.name, seed=plan.fold_seed, **p.params)
+    labels = tuple(sorted(set(rows["emotion"])))
+    work = folder / "parts"
+    files = {key: _features_file(work, key, e, rows) for key, e in extractions.items()}
+    tasks = _tasks(plan, folds_of, files, rows, labels, work)
+    _run_tasks(tasks, jobs, report)
+    predictions, history, costs = _collect(tasks, rows)
+    write_table(predictions, folder / "predictions.parquet")
+    write_table(history, folder / "history.parquet")
+    write_table(costs, folder / "costs.parquet")
+    words = {key: text for key, (_, text) in folds_of.items()}
+    record = _record(manifest, plan, rows, labels, extractions, words, command)
+    record["protocols"] = [
+        {
+            "key": p.key,
+            "speaker_independent": PROTOCOLS[p.name].speaker_independent,
+            "words": words[p.key],
+            "folds": len(folds_of[p.key][0]),
+        }
+        for p in plan.protocols
+    ]
+    record["seconds"] = time.perf_counter() - began
+    with committed(folder / "run.json") as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return folder
+
+
+def _extract_all(
+    manifest: Manifest, plan: Plan, jobs: int, store: Path | None, report: Report
+) -> dict[tuple[str, str], Extraction]:
+    """Features of every set and level that an entry asks for, each computed once."""
+    wanted = dict.fromkeys((e.features, e.level) for e in plan.entries)
+    return {
+        (name, level): extract(
+            manifest,
+            name,
+            level=level,
+            jobs=jobs,
+            store=store,
+            progress=lambda done, total, name=name, level=level: report(  # type: ignore[misc]
+                f"features {name} ({level})", done, total
+            ),
+        )
+        for name, level in wanted
+    }
+
+
+def _common_rows(
+    manifest: Manifest, extractions: Mapping[tuple[str, str], Extraction]
+) -> pd.DataFrame:
+    """Rows that have every feature set: all entries see the same ones."""
+    index = manifest.rows.index
+    for extraction in extractions.values():
+        index = index[index.isin(extraction.index)]
+    if not len(index):
+        first = next(f for e in extractions.values() for f in e.failures)
+        raise ModelError(
+            f"no recording has features; the first failure: {first.message}",
+            where=manifest.name,
+            code="no-rows",
+        )
+    return manifest.rows.loc[manifest.rows.index.isin(index)]
+
+
+def _features_file(
+    work: Path, key: tuple[str, str], extraction: Extraction, rows: pd.DataFrame
+) -> Path:
+    """Write the rows' features where the workers can memory-map them."""
+    chosen = extraction.values[np.flatnonzero(extraction.index.isin(rows.index))]
+    stem = work / "-".join((*key, extraction.features.fingerprint(extraction.level)))
+    values = chosen.values if isinstance(chosen, Sequences) else chosen
+    with committed(stem.with_suffix(".npy")) as temporary, temporary.open("wb") as stream:
+        np.save(stream, values)
+    if isinstance(chosen, Sequences):
+        with committed(stem.with_suffix(".offsets")) as temporary, temporary.open("wb") as stream:
+            np.save(stream, chosen.offsets)
+    return stem
+
+
+def _tasks(
+    plan: Plan,
+    folds_of: Mapping[str, tuple[list[Fold], str]],
+    files: Mapping[tuple[str, str], Path],
+    rows: pd.DataFrame,
+    labels: tuple[str, ...],
+    work: Path,
+) -> list[_Task]:
+    """Every model that has to be trained, the quick ones first."""
+    tasks = []
+    truth, speakers = tuple(rows["emotion"]), tuple(rows["speaker"])
+    identity = hashlib.sha256(repr((rows.index.tolist(), truth, speakers)).encode()).hexdigest()
+    first = plan.protocols[0].key
+    for entry in sorted(plan.entries, key=lambda e: MODELS[e.model].kind):
+        for protocol, (made, _) in folds_of.items():
+            for seed in plan.seeds:
+                runs = (
+                    [False, True] if entry.name in plan.control and protocol == first else [False]
+                )
+                for control in runs:
+                    for fold in made:
+                        features = files[entry.features, entry.level]
+                        recipe = repr(
+                            (entry, features.name, protocol, fold.name, fold.train.tolist(), seed)
+                        )
+                        text = f"{version('serfeat')} {identity} {control} {recipe}"
+                        part = work / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
+                        tasks.append(
+                            _Task(
+                                entry,
+                                protocol,
+                                fold,
+                                seed,
+                                control,
+                                features,
+                                labels,
+                                truth,
+                                speakers,
+                                part,
+                            )
+                        )
+    return tasks
+
+
+def _run_tasks(tasks: Sequence[_Task], jobs: int, report: Report) -> None:
+    """Train and apply what is not there yet."""
+    todo = [t for t in tasks if not t.part.exists()]
+    done = len(tasks) - len(todo)
+    report("models", done, len(tasks))
+    for task, result in zip(todo, run(_train_and_predict, todo, jobs=jobs), strict=True):
+        where = f"{task.entry.name}, {task.protocol}, {task.fold.name}"
+        if isinstance(result, SerfeatError):
+            raise result
+        if isinstance(result, Exception):
+            raise ModelError(
+                f"the worker process died ({type(result).__name__})", where=where, code="worker"
+            )
+        done += 1
+        report(f"models: {task.entry.name}", done, len(tasks))
+
+
+def _train_and_predict(task: _Task) -> SerfeatError | None:
+    """Train one entry on one fold and write its predictions; runs in a worker."""
+    try:
+        X: Any = np.load(task.features.with_suffix(".npy"), mmap_mode="r")
+        offsets = task.features.with_suffix(".offsets")
+        if offsets.exists():
+            X = Sequences(X, np.load(offsets))
+        train, test = task.fold.train, task.fold.test
+        y = np.array(task.truth)[train]  # the only labels that a model can reach
+        speakers = np.array(task.speakers)[train]
+        if task.control:
+            y = np.random.default_rng([task.seed, *train[:2]]).permutation(y)
+        model = make_model(task.entry.model, seed=task.seed, **task.entry.params)
+        start = time.perf_counter()
+        fit_model(model, X[train], y, speakers)
+        fitted = time.perf_counter()
+        proba = model.predict_proba(X[test])
+        predicted = model.predict(X[test])
+        end = time.perf_counter()
+    except SerfeatError as error:
+        error.where = f"{task.entry.name}, {task.fold.name}: {error.where}".rstrip(": ")
+        return error
+    classifier = model.steps[-1][1]
+    columns = [task.labels.index(str(c)) for c in model.classes_]
+    full = np.zeros((len(test), len(task.labels)))
+    full[:, columns] = proba
+    part = {
+        "prediction": [str(p) for p in predicted],
+        "proba": full.tolist(),
+        "history": getattr(classifier, "history_", []),
+        "fit_s": fitted - start,
+        "predict_s": end - fitted,
+        "n_features": int(X.shape[1]),
+        "parameters": getattr(classifier, "n_parameters_", None),
+        "size_bytes": _stored_size(model),
+    }
+    with committed(task.part) as temporary:
+        temporary.write_text(json.dumps(part), encoding="utf-8")
+    return None
+
+
+def _stored_size(model: Any) -> int:
+    """Bytes of the model on disk, without its card."""
+    import tempfile
+
+    from serfeat.models.storage import save_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        save_model(model, Path(folder), {})
+        return sum(f.stat().st_size for f in Path(folder).iterdir() if f.name != "card.json")
+
+
+def _collect(
+    tasks: Sequence[_Task], rows: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Join the parts into predictions, training curves and costs."""
+    predictions, history, costs = [], [], []
+    flat = rows.reset_index()
+    for task in tasks:
+        part = json.loads(task.part.read_text(encoding="utf-8"))
+        test = flat.iloc[task.fold.test]
+        key = {
+            "entry": task.entry.name,
+            "protocol": task.protocol,
+            "fold": task.fold.name,
+            "seed": task.seed,
+            "control": task.control,
+        }
+        proba = np.array(part["proba"]).reshape(len(test), -1)
+        predictions.append(
+            pd.DataFrame(
+                {
+                    **{c: test[c].to_numpy() for c in ("file", "start", "end", "speaker")},
+                    "corpus": test["corpus"].to_numpy() if "corpus" in test else "",
+                    "truth": test["emotion"].to_numpy(),
+                    "prediction": part["prediction"],
+                    **{f"p_{label}": proba[:, i] for i, label in enumerate(task.labels)},
+                    **key,
+                }
+            )
+        )
+        history += [{**key, **epoch} for epoch in part["history"] if not task.control]
+        names = ("fit_s", "predict_s", "n_features", "parameters", "size_bytes")
+        sizes = {"n_train": len(task.fold.train), "n_test": len(task.fold.test)}
+        costs.append({**key, **sizes, **{n: part[n] for n in names}})
+    return (
+        pd.concat(predictions, ignore_index=True),
+        pd.DataFrame(
+            history,
+            columns=list(history[0]) if history else ["entry", "protocol", "fold", "seed", "epoch"],
+        ),
+        pd.DataFrame(costs).astype({"parameters": "float64"}),
+    )
+
+
+def _record(
+    manifest: Manifest,
+    plan: Plan,
+    rows: pd.DataFrame,
+    labels: tuple[str, ...],
+    extractions: Mapping[tuple[str, str], Extraction],
+    words: Mapping[str, str],  # noqa: ARG001
+    command: str,
+) -> dict[str, Any]:
+    """Everything that the report says in words; the corpus's card is quoted."""
+    counts = pd.crosstab(rows["speaker"], rows["emotion"])
+    card = manifest.card
+    first = next(iter(extractions.values()))
+    failures = {f.file: f for e in extractions.values() for f in e.failures}
+    return {
+        "title": plan.title,
+        "command": command,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "labels": list(labels),
+        "corpus": {
+            "name": manifest.name,
+            "title": card.title if card else manifest.name,
+            "rows": len(rows),
+            "speakers": int(rows["speaker"].nunique()),
+            "seconds_of_audio": first.seconds_of_audio,
+            "licence": card.licence if card else "not stated",
+            "citation": card.citation if card else "",
+            "synthetic": bool(card and card.synthetic),
+            "counts": {s: counts.loc[s].astype(int).to_dict() for s in counts.index},
+        },
+        "entries": [_entry_record(e, extractions[e.features, e.level]) for e in plan.entries],
+        "normalisation": "Global: medians for missing values, means and standard deviations come "
+        "from the training rows of each fold; no statistic of a test speaker is used.",
+        "selection": "Nothing is selected on a test fold. Deep entries keep the weights of their "
+        "last epoch unless their parameters say selection = validation (training speakers held "
+        "out).",
+        "versions": _versions(),
+        "machine": {
+            "cores": available_cores(),
+            "processor": platform.machine(),
+            "gpu": _gpu(),
+            "os": platform.system(),
+        },
+        "failures": [vars(f) for f in failures.values()],
+        "warnings": list(card.warnings) if card else [],
+        "extraction": {
+            "seconds_of_audio": sum(e.computed_audio for e in extractions.values()),
+            "seconds": sum(e.seconds for e in extractions.values()),
+            "rows": len(rows),
+            "failures": len(failures),
+        },
+        "seeds": list(plan.seeds),
+    }
+
+
+def _entry_record(entry: Entry, extraction: Extraction) -> dict[str, Any]:
+    model = MODELS[entry.model]
+    return {
+        "name": entry.name,
+        "model": entry.model,
+        "kind": model.kind,
+        "features": entry.features,
+        "level": entry.level,
+        "n_columns": len(extraction.features.columns(entry.level)),
+        "licence": extraction.features.licence,
+        "params": dict(entry.params),
+        "words": f"{model.summary} ({model.source})",
+    }
+
+
+def _versions() -> dict[str, str]:
+    names = ["serfeat", "numpy", "scipy", "numba", "pandas", "scikit-learn", "torch"]
+    names += ["xgboost-cpu", "xgboost", "soundfile", "soxr", "opensmile"]
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _gpu() -> str:
+    """Name of the GPU that deep entries use, or "none"; torch is asked only if it is loaded."""
+    import sys
+
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return "none"
+    return str(torch.cuda.get_device_name(0))

@@ -1,0 +1,359 @@
+"""Is this copy of a corpus complete, unchanged and readable?
+
+Compares a manifest and its audio with what the card expects: counts per speaker and emotion,
+total duration, sample rates; missing, empty, truncated and silent files; recordings that occur
+twice. Duplicates are found by content: a digest of the decoded samples, so that a WAV and its FLAC
+copy, or a mono file and its stereo copy with equal channels, are the same recording.
+
+An error means that scores from this copy cannot be trusted; a warning is something to know. Faults
+that the card lists as known to be in every copy are warnings. A copy that lacks whole speakers is a
+subset and gets a warning; one that lacks single recordings of a speaker is incomplete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from serfeat.errors import CorpusError, SerfeatError
+from serfeat.manifest import Card, Manifest
+
+__all__ = ["CheckResult", "check_manifest"]
+
+BLOCK = 1 << 18  # samples decoded at a time
+SHOWN = 5  # names listed in one message
+# Decoders differ by a few samples per file, never by half a percent of a corpus.
+TOTAL_TOLERANCE = 0.005
+# Fewer equal durations than this may be chance.
+ENOUGH_FILES = 10
+
+Decode = Literal["none", "info", "full"]
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a check found.
+
+    Parameters
+    ----------
+    errors, warnings : one line each.
+    notes : what the card says that every user of the corpus should know.
+    counts : speakers x emotions, utterances.
+    files : one row per recording: duration (s), sample_rate (Hz), channels, fault, digest.
+    duplicates : groups of recordings with the same samples.
+    missing : recordings that are in the manifest and not on the disk.
+    """
+
+    errors: tuple[str, ...]
+    warnings: tuple[str, ...]
+    counts: pd.DataFrame
+    files: pd.DataFrame
+    duplicates: tuple[tuple[str, ...], ...] = ()
+    missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no error."""
+        return not self.errors
+
+    @property
+    def total_seconds(self) -> float:
+        """Duration of all readable recordings, s."""
+        return float(np.nansum(self.files["duration"].to_numpy(dtype=np.float64)))
+
+    def raise_errors(self, *, where: object = "") -> None:
+        """Raise the first error, if there is one.
+
+        Raises
+        ------
+        CorpusError : naming the first error and how many more there are.
+        """
+        if self.errors:
+            more = f" (and {len(self.errors) - 1} more errors)" if len(self.errors) > 1 else ""
+            raise CorpusError(self.errors[0] + more, where=where, code="check-failed")
+
+
+def check_manifest(
+    manifest: Manifest,
+    *,
+    card: Card | None = None,
+    decode: Decode = "full",
+    progress: Callable[[int, int], None] | None = None,
+) -> CheckResult:
+    """Check a manifest and its audio.
+
+    Parameters
+    ----------
+    card : what to expect; default: the manifest's own.
+    decode : "full" decodes every sample (finds truncation and duplicates), "info" reads headers
+        only, "none" looks at the rows alone.
+    progress : called with (files done, files).
+    """
+    card = manifest.card if card is None else card
+    errors: list[str] = []
+    warnings: list[str] = []
+    counts = pd.crosstab(
+        manifest.rows["speaker"].to_numpy(dtype=object),
+        manifest.rows["emotion"].to_numpy(dtype=object),
+        rownames=["speaker"],
+        colnames=["emotion"],
+    )
+    whole = card is None or _check_counts(manifest, card, errors, warnings)
+    _check_names(manifest, errors, warnings)
+    files = _look(manifest, decode, progress)
+    missing = tuple(files.index[files["fault"] == "missing"])
+    known = {} if card is None else card.known_faults
+    _report_faults(files, known, errors, warnings)
+    if decode != "none":
+        _check_durations(files, card, whole, errors, warnings)
+        _check_rates(files, card, warnings)
+    duplicates = _duplicates(files)
+    _report_duplicates(duplicates, manifest, known, errors, warnings)
+    notes = () if card is None else card.warnings
+    return CheckResult(tuple(errors), tuple(warnings), counts, files, duplicates, missing, notes)
+
+
+# --- the rows -----------------------------------------------------------------------------------
+
+
+def _check_counts(manifest: Manifest, card: Card, errors: list[str], warnings: list[str]) -> bool:
+    """Compare counts with the card; True if the manifest holds the whole corpus."""
+    rows = manifest.rows
+    found = rows["speaker"].value_counts()
+    absent = sorted(set(card.speakers) - set(found.index))
+    for speaker, n in sorted(found.items()):
+        expected = card.speakers.get(str(speaker))
+        if card.speakers and expected is None:
+            errors.append(f"speaker {speaker!r} is not one of {card.name}'s")
+        elif expected is not None and n != expected:
+            errors.append(f"speaker {speaker!r} has {n} utterances, expected {expected}")
+    strange = set(manifest.labels) - set(card.emotions) if card.emotions else set()
+    if strange:
+        errors.append(f"emotions that {card.name} does not have: {', '.join(sorted(strange))}")
+    if absent:
+        names = _some(absent)
+        warnings.append(
+            f"a subset: {len(found)} of {len(card.speakers)} speakers, "
+            f"{len(rows)} of {card.n_utterances} utterances (absent: {names})"
+        )
+        return False
+    if card.n_speakers and len(manifest.speakers) != card.n_speakers:
+        errors.append(f"{len(manifest.speakers)} speakers, expected {card.n_speakers}")
+    if card.n_utterances and len(rows) != card.n_utterances:
+        errors.append(f"{len(rows)} utterances, expected {card.n_utterances}")
+    per_emotion = rows["emotion"].value_counts()
+    for emotion, expected in card.emotion_counts.items():
+        n = int(per_emotion.get(emotion, 0))
+        if n != expected:
+            errors.append(f"{emotion} has {n} utterances, expected {expected}")
+    return len(rows) == card.n_utterances
+
+
+def _check_names(manifest: Manifest, errors: list[str], warnings: list[str]) -> None:
+    """Speakers without a spread of emotions, and names that collide on other systems."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for file in manifest.files:
+        groups[unicodedata.normalize("NFC", file).casefold()].append(file)
+    collide = [g for g in groups.values() if len(g) > 1]
+    if collide:
+        warnings.append(f"names that are one on other systems: {_some(map(' = '.join, collide))}")
+    if not manifest.labels:
+        warnings.append("no labels: features can be extracted, nothing can be trained")
+    elif len(manifest.labels) == 1:
+        errors.append(f"only one emotion: {manifest.labels[0]}")
+    elif manifest.speakers:
+        each = manifest.labelled().rows.groupby("speaker")["emotion"].nunique()
+        single = sorted(map(str, each.index[each == 1]))
+        if single:
+            warnings.append(
+                f"{len(single)} of {len(each)} speakers have one emotion only ({_some(single)}): "
+                "speaker and emotion cannot be told apart there, and normalisation per speaker "
+                "would erase the label"
+            )
+
+
+# --- the audio ----------------------------------------------------------------------------------
+
+
+def _look(
+    manifest: Manifest, decode: Decode, progress: Callable[[int, int], None] | None
+) -> pd.DataFrame:
+    """One row per recording; `fault` is empty where nothing is wrong with the file itself."""
+    names = manifest.files
+    records = []
+    for i, file in enumerate(names):
+        try:
+            records.append(_look_at(manifest.path(file), decode))
+        except SerfeatError as error:
+            records.append({"fault": str(error)})
+        if progress is not None:
+            progress(i + 1, len(names))
+    columns = ["duration", "sample_rate", "channels", "fault", "digest"]
+    table = pd.DataFrame(records, index=pd.Index(names, name="file"), columns=columns)
+    return table.fillna({"fault": "", "digest": ""})
+
+
+def _look_at(path: Path, decode: Decode) -> dict[str, object]:
+    import soundfile
+
+    try:
+        facts = path.stat()
+    except OSError:
+        return {"fault": "missing"}
+    if not stat.S_ISREG(facts.st_mode):  # a FIFO would be waited for, for ever
+        return {"fault": "not a regular file"}
+    if facts.st_size == 0:
+        return {"fault": "empty file"}
+    if decode == "none":
+        return {"fault": ""}
+    with path.open("rb") as raw:
+        head = raw.read(12)
+    if head.startswith(b"version http"):
+        return {"fault": "a git-lfs pointer, not audio"}
+    # A WAV says how long it is; libsndfile quietly reads what is left of a shorter one. Streams
+    # that do not know their length write the largest number that they can.
+    says = int.from_bytes(head[4:8], "little") + 8
+    cut = head[:4] == b"RIFF" and head[8:12] == b"WAVE" and 0x7FFFFFFF > says > facts.st_size + 1
+    try:
+        with soundfile.SoundFile(path) as sound:
+            record = {
+                "duration": sound.frames / sound.samplerate,
+                "sample_rate": sound.samplerate,
+                "channels": sound.channels,
+                "fault": f"truncated: {facts.st_size} of {says} bytes" if cut else "",
+            }
+            if sound.frames == 0:
+                record["fault"] = "no samples"
+            elif decode == "full" and not cut:
+                record |= _decode(sound)
+    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
+        return {"fault": f"cannot be decoded: {error}"}
+    return record
+
+
+def _decode(sound: Any) -> dict[str, object]:
+    """Read every sample, block by block: a digest of the content, and what is wrong with it."""
+    # Integer formats are compared as integers (exact in every container), others as floats.
+    dtype = "int32" if sound.subtype.startswith("PCM") else "float64"
+    first = hashlib.blake2b(str(sound.samplerate).encode(), digest_size=16)
+    others = hashlib.blake2b(digest_size=16)
+    read, loud, finite, equal = 0, False, True, True
+    for block in sound.blocks(BLOCK, dtype=dtype, always_2d=True):
+        read += len(block)
+        loud = loud or bool(np.any(block))
+        finite = finite and bool(np.isfinite(block).all())
+        equal = equal and bool((block == block[:, :1]).all())
+        first.update(np.ascontiguousarray(block[:, 0]).tobytes())
+        others.update(np.ascontiguousarray(block[:, 1:]).tobytes())
+    fault = ""
+    if read != sound.frames:
+        fault = f"truncated: {read} of {sound.frames} samples"
+    elif not finite:
+        fault = "NaN or infinite samples"
+    elif not loud:
+        fault = "silent: all samples are zero"
+    # equal channels carry nothing more than one of them
+    digest = first.hexdigest() + ("" if equal else others.hexdigest())
+    return {"fault": fault, "digest": digest}
+
+
+def _report_faults(
+    files: pd.DataFrame, known: Mapping[str, str], errors: list[str], warnings: list[str]
+) -> None:
+    """One line per kind of fault; what the card knows of is a warning."""
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for file, fault in files["fault"].items():
+        if fault and PurePosixPath(str(file)).stem in known and fault != "missing":
+            warnings.append(f"{file}: {fault}; known: {known[PurePosixPath(str(file)).stem]}")
+        elif fault:
+            kinds[fault.split(":")[0]].append(str(file))
+    for kind, names in sorted(kinds.items()):
+        example = files["fault"][names[0]]
+        detail = f" ({example})" if example != kind else ""
+        errors.append(f"{len(names)} of {len(files)} files {kind}: {_some(names)}{detail}")
+
+
+def _check_durations(
+    files: pd.DataFrame, card: Card | None, whole: bool, errors: list[str], warnings: list[str]
+) -> None:
+    """All files as long as each other, or a total that is not the corpus'."""
+    seconds = files["duration"].dropna().to_numpy(dtype=np.float64)
+    if len(seconds) >= ENOUGH_FILES and np.ptp(seconds) < 1e-3:
+        line = f"all {len(seconds)} files last exactly {seconds[0]:.3f} s"
+        if card is None or card.synthetic:
+            warnings.append(f"{line}: they may have been cut and padded to one length")
+        else:
+            errors.append(
+                f"{line}: this copy of {card.name} was cut and padded to one length, the original "
+                "recordings differ in duration; get the original"
+            )
+    elif card is not None and card.total_seconds and whole and len(seconds) == len(files):
+        total = float(seconds.sum())
+        if abs(total - card.total_seconds) > TOTAL_TOLERANCE * card.total_seconds:
+            errors.append(
+                f"{total:.1f} s of audio, expected {card.total_seconds:.1f} s: the recordings of "
+                "this copy were cut, padded or changed in speed"
+            )
+
+
+def _check_rates(files: pd.DataFrame, card: Card | None, warnings: list[str]) -> None:
+    """Sample rates that are mixed, or not the corpus'."""
+    rates = files["sample_rate"].dropna().astype(int).value_counts()
+    if len(rates) > 1:
+        listed = ", ".join(f"{n} files at {rate} Hz" for rate, n in rates.items())
+        warnings.append(f"mixed sample rates: {listed}")
+    elif (
+        card is not None and card.sample_rate and len(rates) and rates.index[0] != card.sample_rate
+    ):
+        warnings.append(
+            f"the files have {rates.index[0]} Hz, {card.name} is distributed with "
+            f"{card.sample_rate} Hz: this copy was resampled"
+        )
+
+
+# --- duplicates ---------------------------------------------------------------------------------
+
+
+def _duplicates(files: pd.DataFrame) -> tuple[tuple[str, ...], ...]:
+    """Groups of recordings with the same samples; silent files are not duplicates of each other."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for file, digest, fault in zip(files.index, files["digest"], files["fault"], strict=True):
+        if digest and not fault:
+            groups[digest].append(str(file))
+    return tuple(tuple(sorted(g)) for g in groups.values() if len(g) > 1)
+
+
+def _report_duplicates(
+    duplicates: tuple[tuple[str, ...], ...],
+    manifest: Manifest,
+    known: Mapping[str, str],
+    errors: list[str],
+    warnings: list[str],
+) -> None:
+    """The same recording under two speakers or two labels is an error, else a warning."""
+    labels = manifest.rows.groupby(level="file")[["speaker", "emotion"]].first()
+    for group in duplicates:
+        line = f"the same recording: {' = '.join(group)}"
+        if any(PurePosixPath(file).stem in known for file in group):
+            warnings.append(f"{line} (known, in every copy)")
+        elif len(labels.loc[list(group)].drop_duplicates()) > 1:
+            errors.append(f"{line}, with different speakers or emotions")
+        else:
+            warnings.append(line)
+
+
+def _some(names: Iterable[str]) -> str:
+    """A few names, and how many more there are."""
+    every = list(names)
+    more = f" and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
+    return ", ".join(every[:SHOWN]) + more

@@ -1,0 +1,143 @@
+"""Train one entry of a recipe on everything, store it, and apply it to new recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from serfeat.compare import Entry
+from serfeat.errors import ModelError
+from serfeat.extract import Failure, Progress, extract, manifest_of_files
+from serfeat.features import feature_set
+from serfeat.manifest import Manifest
+from serfeat.models import MODELS, fit, make_model
+from serfeat.models.storage import load_model, save_model
+
+__all__ = ["Predictions", "predict", "train"]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Emotions of new recordings.
+
+    Parameters
+    ----------
+    table : index (file, start, end); columns prediction and one p_<label> per label.
+    failures : recordings without a prediction.
+    licence : tag of the features that the model needs.
+    """
+
+    table: pd.DataFrame
+    failures: tuple[Failure, ...]
+    licence: str
+
+
+def train(
+    manifest: Manifest,
+    entry: Entry,
+    folder: Path,
+    *,
+    seed: int = 0,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Path:
+    """Train an entry on all rows of a manifest and store it.
+
+    Parameters
+    ----------
+    manifest : rows with speaker and emotion.
+    entry : model, feature set and parameters, as in a recipe.
+    folder : of the model.
+    seed : of the model.
+    jobs, progress : see `serfeat.extract.extract`.
+
+    Raises
+    ------
+    ModelError : fewer than two emotions, or no recording with features.
+    """
+    features = feature_set(entry.features)
+    level = MODELS[entry.model].level
+    extraction = extract(manifest, features, level=level, jobs=jobs, progress=progress)
+    rows = manifest.rows.loc[manifest.rows.index.isin(extraction.index)]
+    labels = sorted(set(rows["emotion"]))
+    if len(labels) < 2:
+        raise ModelError(
+            f"the training rows have the emotions {labels}, expected two or more",
+            where=manifest.name,
+            code="one-class",
+        )
+    model = make_model(entry.model, seed=seed, **entry.params)
+    fit(model, extraction.values, rows["emotion"].to_numpy(dtype=str), rows["speaker"].to_numpy())
+    card: dict[str, Any] = {
+        "model": entry.model,
+        "params": dict(entry.params),
+        "seed": seed,
+        "labels": labels,
+        "features": {
+            "name": features.name,
+            "level": level,
+            "fingerprint": features.fingerprint(level),
+            "columns": list(features.columns(level)),
+        },
+        "licence": features.licence,
+        "trained_on": {
+            "corpus": manifest.name,
+            "rows": len(rows),
+            "speakers": int(rows["speaker"].nunique()),
+            "synthetic": bool(manifest.card and manifest.card.synthetic),
+            "licence": manifest.card.licence if manifest.card else "not stated",
+        },
+    }
+    save_model(model, folder, card)
+    return folder
+
+
+def predict(
+    folder: Path,
+    sources: Sequence[Path],
+    *,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Predictions:
+    """Apply a stored model to recordings.
+
+    Parameters
+    ----------
+    folder : of the model.
+    sources : audio files and folders of them.
+
+    Raises
+    ------
+    ModelError : a model that cannot be trusted, or whose features this version computes otherwise.
+    """
+    model, card = load_model(folder)
+    features = feature_set(card["features"]["name"])
+    level = card["features"]["level"]
+    if list(features.columns(level)) != card["features"]["columns"]:
+        raise ModelError(
+            f"was trained on other columns than {features.name} has in this version",
+            where=folder,
+            code="other-features",
+            fix="train it again",
+        )
+    extraction = extract(
+        manifest_of_files(sources), features, level=level, jobs=jobs, progress=progress
+    )
+    table = pd.DataFrame(index=extraction.index, columns=["prediction"], dtype=object)
+    if len(extraction.index):
+        proba = model.predict_proba(extraction.values)
+        table["prediction"] = [str(p) for p in model.predict(extraction.values)]
+    else:
+        proba = np.empty((0, len(card["labels"])))
+    for i, label in enumerate(_text(model.classes_)):
+        table[f"p_{label}"] = proba[:, i]
+    return Predictions(table, extraction.failures, features.licence)
+
+
+def _text(values: Iterable[Any]) -> list[str]:
+    return [str(v) for v in values]

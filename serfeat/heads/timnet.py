@@ -1,0 +1,175 @@
+"""TIM-Net: temporal-aware bi-directional multi-scale network.
+
+Source: Ye, Wen, Wei, Xu, Liu, Wang, Shan, "Temporal Modeling Matters: A Novel Temporal Emotional
+Modeling Approach for Speech Emotion Recognition", ICASSP 2023. Written from the equations and
+from the published sizes; no code of the authors is used. The logits and the parameter counts are
+those of the authors' network (see tests/heads/test_timnet.py).
+
+The network
+-----------
+Two streams, the clip and its time reversal, each with its own weights. A 1x1 convolution, then n
+temporal-aware blocks (TABs) with dilations 1, 2, 4, ...; every TAB gates its input with a number
+between 1/2 and 1 that it computes from the past. The sum of both streams, averaged over time, is
+the scale g_j; a learnt weighting of the n scales feeds the classifier.
+
+What the paper leaves open, or does otherwise (ours)
+----------------------------------------------------
+The authors pad or cut every clip to one length; here the clips keep theirs, the padding of a batch
+is masked (batch statistics, time reversal, time average), and on clips of one length both are the
+same. Batch normalisation follows Keras, in which the authors trained: eps 1e-3, momentum 0.99,
+biased running variance.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from serfeat.errors import ModelError
+from serfeat.heads.layers import (
+    CausalConv1d,
+    MaskedBatchNorm,
+    SpatialDropout,
+    glorot_,
+    length_mask,
+    masked_mean,
+    reverse_valid,
+)
+
+__all__ = ["TIMNet"]
+
+Variant = Literal["full", "no_bd", "no_ms", "no_df", "tcn"]
+
+
+class TemporalAwareBlock(nn.Module):
+    """One TAB: two rounds of causal convolution, batch norm, ReLU, dropout; then the gate.
+
+    ``out = x * sigmoid(h)``. As h >= 0 after its ReLU, the gate lies in [1/2, 1). With
+    ``gated=False`` it is the block of a plain TCN instead: ``out = ReLU(x + h)``.
+    """
+
+    def __init__(
+        self, filters: int, *, kernel: int, dilation: int, dropout: float, gated: bool
+    ) -> None:
+        super().__init__()
+        self.gated = gated
+        self.conv_a = CausalConv1d(filters, filters, kernel=kernel, dilation=dilation)
+        self.norm_a = MaskedBatchNorm(filters)
+        self.conv_b = CausalConv1d(filters, filters, kernel=kernel, dilation=dilation)
+        self.norm_b = MaskedBatchNorm(filters)
+        self.drop = SpatialDropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Map x (batch, frames, filters) to the same shape."""
+        h = self.drop(torch.relu(self.norm_a(self.conv_a(x), mask)))
+        h = self.drop(torch.relu(self.norm_b(self.conv_b(h), mask)))
+        return x * torch.sigmoid(h) if self.gated else torch.relu(x + h)
+
+
+class Stream(nn.Module):
+    """One direction of time: the 1x1 convolution and the chain of blocks."""
+
+    def __init__(
+        self,
+        n_features: int,
+        filters: int,
+        *,
+        n_dilations: int,
+        kernel: int,
+        dropout: float,
+        gated: bool,
+    ) -> None:
+        super().__init__()
+        self.stem = nn.Linear(n_features, filters)  # a 1x1 convolution over frames
+        glorot_(self.stem)
+        self.blocks = nn.ModuleList(
+            TemporalAwareBlock(filters, kernel=kernel, dilation=2**j, dropout=dropout, gated=gated)
+            for j in range(n_dilations)
+        )
+
+    def forward(self, x: Tensor, mask: Tensor) -> list[Tensor]:
+        """Return the output of every block, n times (batch, frames, filters)."""
+        h = self.stem(x)
+        scales = []
+        for block in self.blocks:
+            h = block(h, mask)
+            scales.append(h)
+        return scales
+
+
+class TIMNet(nn.Module):
+    """TIM-Net and its ablations.
+
+    Parameters
+    ----------
+    n_features, n_classes : columns of a frame (the paper: 39 MFCCs); logits.
+    filters : channels of both streams.
+    n_dilations : blocks in a stream; the last one sees ``1 + 2 * (kernel - 1) * (2**n - 1)``
+        frames. The paper: 8, and 10 for IEMOCAP.
+    kernel : taps of a convolution.
+    dropout : probability that a channel of a clip is dropped after each convolution.
+    variant : the ablations of the paper.
+        ``"full"``; ``"no_bd"``, no bi-direction: the forward stream alone;
+        ``"no_ms"``, no multi-scale: the last scale alone; ``"no_df"``, no dynamic fusion: the
+        plain mean of the scales; ``"tcn"``: forward, residual blocks without gates, the last
+        block alone (the paper does not define its TCN; this one is ours).
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        n_classes: int,
+        *,
+        filters: int = 39,
+        n_dilations: int = 8,
+        kernel: int = 2,
+        dropout: float = 0.1,
+        variant: Variant = "full",
+    ) -> None:
+        super().__init__()
+        if variant not in get_args(Variant):
+            raise ModelError(
+                f"variant {variant!r}, expected one of {', '.join(get_args(Variant))}",
+                where="head timnet",
+                code="bad-parameter",
+            )
+        self.variant = variant
+
+        def stream() -> Stream:
+            return Stream(
+                n_features,
+                filters,
+                n_dilations=n_dilations,
+                kernel=kernel,
+                dropout=dropout,
+                gated=variant != "tcn",
+            )
+
+        self.forward_stream = stream()
+        self.backward_stream = None if variant in ("no_bd", "tcn") else stream()
+        self.fusion: nn.Parameter | None = None
+        if variant in ("full", "no_bd"):
+            # Free weights, neither normalised nor positive; Keras' "uniform" initialisation.
+            self.fusion = nn.Parameter(torch.empty(n_dilations).uniform_(-0.05, 0.05))
+        self.classifier = nn.Linear(filters, n_classes)
+        glorot_(self.classifier)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Classify x (batch, frames, n_features) with `lengths` (batch,) -> logits."""
+        mask = length_mask(lengths, x.shape[1])  # (batch, frames)
+        x = x.masked_fill(~mask[:, :, None], 0)
+        scales = self.forward_stream(x, mask)  # n times (batch, frames, filters)
+        if self.backward_stream is not None:
+            # Frame t of the backward stream is frame (last - t) of the clip. The authors add the
+            # two without turning one round again; the average over time does not see it.
+            reversed_scales = self.backward_stream(reverse_valid(x, lengths), mask)
+            scales = [f + b for f, b in zip(scales, reversed_scales, strict=True)]
+        if self.variant in ("no_ms", "tcn"):
+            g = masked_mean(scales[-1], mask)  # (batch, filters)
+        else:
+            g_j = torch.stack([masked_mean(s, mask) for s in scales])  # (n, batch, filters)
+            g = g_j.mean(0) if self.fusion is None else torch.einsum("n,nbf->bf", self.fusion, g_j)
+        logits: Tensor = self.classifier(g)
+        return logits

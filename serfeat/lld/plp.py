@@ -1,0 +1,350 @@
+"""Perceptual linear prediction (PLP), RASTA-PLP, and PLP on an ERB filter bank.
+
+PLP shapes the power spectrum the way hearing does before it fits an all-pole model [1]:
+
+1. critical bands: energies on an auditory frequency scale;
+2. (RASTA [2]: band-pass filter of each band's logarithm over time: removes a fixed channel;)
+3. equal loudness: each band weighted by the ear's sensitivity at the band's centre **frequency**
+   (one published package applies the curve to the energies instead: that is not PLP);
+4. intensity to loudness: power 0.33;
+5. the first and last value repeated at the ends, inverse DFT, Levinson recursion;
+6. cepstrum of the model, by recursion; liftered in HTK.
+
+========= ============================================== ==========================================
+variant   critical bands                                 rest
+========= ============================================== ==========================================
+htk       26 triangles on the mel scale, 0-8000 Hz       lifter 22; = openSMILE's cPlp
+hermansky asymmetric curve on the Bark scale, about one  loudness of [1] with its term above 5 kHz,
+          band per Bark                                  no lifter
+erb       40 gammatone magnitudes on the ERB scale,      as hermansky
+          50 Hz to sr / 2
+========= ============================================== ==========================================
+
+The signal is put on the 16-bit scale and a band is at least 1 there (as in HTK), so digital silence
+gives the finite cepstrum of the loudness curve. A gain changes only coefficient 0 as long as no
+band is at that floor.
+
+Contents
+--------
+`plp`             : cepstra of a signal.
+`VARIANTS`        : the table above.
+`critical_bands`  : weights and centre frequencies of a variant.
+`equal_loudness`  : sensitivity of the ear at a frequency.
+`rasta_filter`    : the band-pass filter over time.
+
+Sources
+-------
+[1] H. Hermansky, "Perceptual linear predictive analysis of speech", JASA 87(4), 1990.
+[2] H. Hermansky, N. Morgan, "RASTA processing of speech", IEEE Trans. SAP 2(4), 1994.
+[3] S. Young et al., The HTK Book (3.4), section 5.7.
+[4] M. Slaney, "An efficient implementation of the Patterson-Holdsworth auditory filter bank",
+    Apple TR 35, 1993; B. Glasberg, B. Moore, Hearing Research 47, 1990.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import scipy.signal
+from numpy.typing import ArrayLike
+
+from serfeat.errors import FeatureError, did_you_mean
+from serfeat.shorttime import Descriptor, ShortTime
+from serfeat.spectrum import (
+    autocorrelation,
+    bark_to_hz,
+    dct_ortho,
+    erb,
+    hz_to_bark,
+    hz_to_erb_rate,
+    hz_to_mel,
+    levinson,
+    lpcc,
+    mel_filterbank,
+    mel_to_hz,
+)
+from serfeat.types import Floats
+
+__all__ = [
+    "DESCRIPTORS",
+    "VARIANTS",
+    "Compression",
+    "Variant",
+    "critical_bands",
+    "equal_loudness",
+    "plp",
+    "rasta_filter",
+]
+
+Compression = Literal["log", "sqrt", "cuberoot"]
+
+# The 16-bit scale, on which a band's floor of 1 has its meaning.
+INT16_POWER = 32767.0**2
+
+# Hermansky's cube root is printed, and used by every implementation, as 0.33.
+EXPONENTS: dict[str, float] = {"cuberoot": 0.33, "sqrt": 0.5}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What distinguishes one PLP from another.
+
+    Parameters
+    ----------
+    bank : shape of the critical bands.
+    above_5_khz : weight the loudness curve down above 5 kHz ([1] eq. 7).
+    lifter : L of ``1 + L/2 sin(pi k / L)``, 0 for none.
+    """
+
+    bank: Literal["mel", "bark", "erb"]
+    above_5_khz: bool
+    lifter: int
+
+
+VARIANTS: dict[str, Variant] = {
+    "htk": Variant(bank="mel", above_5_khz=False, lifter=22),
+    "hermansky": Variant(bank="bark", above_5_khz=True, lifter=0),
+    "erb": Variant(bank="erb", above_5_khz=True, lifter=0),
+}
+
+
+def plp(
+    x: ArrayLike,
+    sr: int,
+    *,
+    hop: float = 0.010,
+    order: int = 12,
+    n_cepstra: int | None = None,
+    variant: str = "htk",
+    compression: Compression = "cuberoot",
+    rasta: bool = False,
+    preemphasis: float = 0.0,
+    length: float = 0.025,
+    lifter: int | None = None,
+    align: Literal["centre", "left"] = "centre",
+) -> Floats:
+    """Cepstra of perceptual linear prediction ([1]).
+
+    Parameters
+    ----------
+    x : (n_samples,) mono in [-1, 1).
+    sr : Hz.
+    hop, length : s between frames, and of the Hamming window.
+    order : poles of the model; 5 in [1], 12 in HTK.
+    n_cepstra : last coefficient; default `order`.
+    variant : a key of `VARIANTS`.
+    compression : ``"cuberoot"`` (power 0.33) or ``"sqrt"``, then an all-pole model; ``"log"``: a
+        logarithm is not a power spectrum, so its cosine transform is given and `order` plays no
+        part.
+    rasta : filter the log bands over time; the filter is meant for a hop of 10 ms.
+    preemphasis : inside each frame, 0 for none; the loudness curve already emphasises.
+    lifter : instead of the variant's.
+    align : ``"centre"`` for the toolkit's grid, ``"left"`` for HTK's and openSMILE's framing.
+
+    Returns
+    -------
+    (n_frames, n_cepstra + 1) coefficients 0 ... n_cepstra, pure numbers, finite. Coefficient 0 is
+    the logarithm of the model's squared gain.
+
+    Raises
+    ------
+    UnknownNameError : a variant or compression that is not in the tables.
+    FeatureError : an order that the number of bands does not support.
+    """
+    return _cepstra(
+        ShortTime(x, sr, hop),
+        order=order,
+        n_cepstra=n_cepstra,
+        variant=variant,
+        compression=compression,
+        rasta=rasta,
+        preemphasis=preemphasis,
+        length=length,
+        lifter=lifter,
+        align=align,
+    )
+
+
+def _cepstra(
+    st: ShortTime,
+    *,
+    order: int,
+    n_cepstra: int | None = None,
+    variant: str = "htk",
+    compression: Compression = "cuberoot",
+    rasta: bool = False,
+    preemphasis: float = 0.0,
+    length: float = 0.025,
+    lifter: int | None = None,
+    align: Literal["centre", "left"] = "centre",
+) -> Floats:
+    """(n_frames, n_cepstra + 1) cepstra of a clip that is already on its grid."""
+    if variant not in VARIANTS:
+        raise did_you_mean("PLP variant", variant, VARIANTS)
+    if compression not in (*EXPONENTS, "log"):
+        raise did_you_mean("PLP compression", compression, (*EXPONENTS, "log"))
+    kind = VARIANTS[variant]
+    n = order if n_cepstra is None else n_cepstra
+    samples = max(1, round(length * st.sr))
+    power = st.power(samples, window_name="hamming", preemphasis=preemphasis, align=align)
+    weights, centres = critical_bands(variant, st.sr, 2 * (power.shape[1] - 1))
+    bands = np.maximum((power @ weights.T) * INT16_POWER, 1.0)
+    if rasta:
+        bands = np.exp(rasta_filter(np.log(bands)))
+    bands *= equal_loudness(centres, above_5_khz=kind.above_5_khz)
+    if compression == "log":
+        cepstrum = dct_ortho(np.log(bands), n + 1)
+    else:
+        cepstrum = _all_pole_cepstrum(bands ** EXPONENTS[compression], order, n)
+    size = kind.lifter if lifter is None else lifter
+    if size:
+        cepstrum *= 1 + size / 2 * np.sin(np.pi * np.arange(n + 1) / size)
+    return cepstrum
+
+
+def _all_pole_cepstrum(loudness: Floats, order: int, n: int) -> Floats:
+    """(n_frames, n + 1) cepstrum of the all-pole model of an auditory spectrum (step 5 and 6)."""
+    points = loudness.shape[1] + 2
+    if not 1 <= order < points:
+        raise FeatureError(
+            f"PLP order {order} on {points - 2} bands, expected 1 to {points - 1}",
+            code="bad-order",
+        )
+    ends = np.concatenate([loudness[:, :1], loudness, loudness[:, -1:]], axis=1)
+    model = levinson(autocorrelation(ends, order + 1))
+    return lpcc(model.a, model.error, n)
+
+
+# ---------------------------------------------------------------------------------- critical bands
+@lru_cache(maxsize=32)
+def critical_bands(variant: str, sr: int, n_fft: int) -> tuple[Floats, Floats]:
+    """Weights and centre frequencies of a variant's critical bands.
+
+    Parameters
+    ----------
+    variant : a key of `VARIANTS`.
+    sr, n_fft : Hz and points of the transform whose bins are weighted.
+
+    Returns
+    -------
+    weights : (n_bands, n_fft // 2 + 1), shared and read-only.
+    centres : (n_bands,) Hz.
+    """
+    bank = VARIANTS[variant].bank
+    nyquist = sr / 2
+    bins = np.arange(n_fft // 2 + 1) * (sr / n_fft)
+    if bank == "mel":
+        high = min(8000.0, nyquist)
+        weights = mel_filterbank(sr, n_fft, 26, f_high=high, scale="htk")
+        centres = mel_to_hz(np.linspace(0, hz_to_mel(high, "htk"), 28)[1:-1], "htk")
+    elif bank == "bark":
+        # Equally spaced from 0 Hz to half the sample rate, about 1 Bark apart; the bands at the
+        # two ends are not computed: step 5 copies their neighbours there.
+        top = float(hz_to_bark(nyquist))
+        centres = bark_to_hz(np.linspace(0, top, int(np.ceil(top)) + 1)[1:-1])
+        weights = _critical_band_curve(hz_to_bark(centres)[:, None] - hz_to_bark(bins))
+    else:
+        rates = np.linspace(hz_to_erb_rate(50.0), hz_to_erb_rate(nyquist), 40)
+        centres = (10 ** (rates / 21.4) - 1) / 4.37e-3
+        # Magnitude of a fourth-order gammatone filter, squared ([4]).
+        offset = (bins - centres[:, None]) / (1.019 * erb(centres)[:, None])
+        weights = (1 + offset**2) ** -4
+    weights.flags.writeable = False
+    centres.flags.writeable = False
+    return weights, centres
+
+
+def _critical_band_curve(bark: Floats) -> Floats:
+    """Excitation at a distance in Bark above a tone ([1] eq. 4, convolved as in eq. 5).
+
+    Steep below the tone (25 dB per Bark), shallow above it (10 dB per Bark): low tones mask high
+    ones. A band therefore looks further down than up.
+    """
+    below = 10.0 ** (2.5 * np.minimum(bark + 0.5, 0.0))
+    above = 10.0 ** -np.maximum(bark - 0.5, 0.0)
+    return np.where((bark >= -1.3) & (bark <= 2.5), below * above, 0.0)
+
+
+def equal_loudness(hz: ArrayLike, *, above_5_khz: bool = False) -> Floats:
+    """Sensitivity of the ear (power) at 40 dB, by frequency ([1] eq. 6 and 7, in Hz).
+
+    ``(f^2 / (f^2 + 1.6e5))^2 (f^2 + 1.44e6) / (f^2 + 9.61e6)``, as HTK writes it [3].
+
+    Parameters
+    ----------
+    hz : (...) frequency.
+    above_5_khz : multiply by ``1 / (1 + w^6 / 9.58e26)``, the fall above 5 kHz.
+
+    Returns
+    -------
+    (...) weight of the power, below 1.
+    """
+    f = np.asarray(hz, dtype=np.float64)
+    square = f**2
+    weight = (square / (square + 1.6e5)) ** 2 * (square + 1.44e6) / (square + 9.61e6)
+    if above_5_khz:
+        weight = weight / (1 + (2 * np.pi * f) ** 6 / 9.58e26)
+    return np.asarray(weight)
+
+
+def rasta_filter(log_bands: ArrayLike) -> Floats:
+    """Band-pass filter each band's logarithm over time ([2] eq. 2).
+
+    ``H(z) = 0.1 (2 + z^-1 - z^-3 - 2 z^-4) / (1 - 0.94 z^-1)``: passes about 1 to 12 Hz at 100
+    frames per second. The filter is causal (no advance by four frames). It starts as if the first
+    frame had always been there, so a constant is removed from the first frame on; the pole is
+    0.94 as in common implementations (0.98 in the paper).
+
+    Parameters
+    ----------
+    log_bands : (n_frames, n_bands).
+
+    Returns
+    -------
+    (n_frames, n_bands).
+    """
+    bands = np.asarray(log_bands, dtype=np.float64)
+    b, a = 0.1 * np.array([2.0, 1.0, 0.0, -1.0, -2.0]), np.array([1.0, -0.94])
+    state = scipy.signal.lfilter_zi(b, a)[:, None] * bands[0]
+    return np.asarray(scipy.signal.lfilter(b, a, bands, axis=0, zi=state)[0])
+
+
+def _without_level(st: ShortTime, **settings: object) -> Floats:
+    """Coefficients 1 ... order: shape without level."""
+    return _cepstra(st, **settings)[:, 1:]  # type: ignore[arg-type]  # checked by _cepstra
+
+
+DESCRIPTORS: tuple[Descriptor, ...] = (
+    Descriptor(
+        name="plp",
+        columns=tuple(f"plp_{k}" for k in range(1, 13)),
+        unit="1",
+        summary="Perceptual linear prediction cepstrum: mel bands, equal loudness, order 12, "
+        "liftered",
+        source="Hermansky 1990; The HTK Book section 5.7; = openSMILE cPlp",
+        compute=_without_level,
+        params={"order": 12, "variant": "htk"},
+    ),
+    Descriptor(
+        name="rasta_plp",
+        columns=tuple(f"rasta_plp_{k}" for k in range(1, 13)),
+        unit="1",
+        summary="RASTA-PLP cepstrum: Bark bands filtered over time, so that a fixed channel drops "
+        "out; order 12",
+        source="Hermansky & Morgan 1994; Hermansky 1990",
+        compute=_without_level,
+        params={"order": 12, "variant": "hermansky", "rasta": True},
+    ),
+    Descriptor(
+        name="plp_erb",
+        columns=tuple(f"plp_erb_{k}" for k in range(1, 13)),
+        unit="1",
+        summary="PLP cepstrum on 40 gammatone bands of the ERB scale, cube root, order 12",
+        source="Hermansky 1990 with the filter bank of Glasberg & Moore 1990",
+        compute=_without_level,
+        params={"order": 12, "variant": "erb"},
+    ),
+)

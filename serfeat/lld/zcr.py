@@ -1,0 +1,83 @@
+"""Zero-crossing rate: how often the waveform changes its sign.
+
+High in fricatives and noise, low in vowels. The mean of the clip is taken away first, since an
+offset of the recorder would hide crossings; a sample of exactly 0 counts as positive, as in librosa
+and MATLAB. A pure tone of f Hz crosses 2 f times per second. Only the samples of the clip count:
+the zeros beyond its ends are no signal, so the first and the last frames are not diluted by them.
+
+Contents
+--------
+`zcr` : crossings per second, frame by frame.
+
+Sources
+-------
+[1] L. Rabiner, R. Schafer, "Digital Processing of Speech Signals", Prentice-Hall 1978, eq. 4.18.
+    Departure: a rate per second instead of one per sample, comparable between sample rates.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from serfeat.errors import FeatureError
+from serfeat.shorttime import Descriptor, ShortTime
+from serfeat.types import Floats
+
+__all__ = ["DESCRIPTORS", "zcr"]
+
+
+def _zcr(st: ShortTime, *, length: float = 0.025) -> Floats:
+    size = round(length * st.sr)
+    if size < 2:
+        raise FeatureError(
+            f"a window of {length} s has {size} samples at {st.sr} Hz, expected at least 2",
+            code="bad-length",
+        )
+    positive = st.centred >= 0
+    n = len(positive)
+    # crossings[k] counts the sign changes among the samples 0 ... k.
+    crossings = np.concatenate([[0], np.cumsum(positive[1:] != positive[:-1])])
+    begin = np.arange(st.n_frames) * st.hop - size // 2
+    first = np.clip(begin, 0, n - 1)
+    last = np.clip(begin + size - 1, 0, n - 1)
+    steps = last - first
+    counted = np.asarray(crossings[last] - crossings[first], dtype=np.float64)
+    rate = np.full(st.n_frames, np.nan)
+    np.divide(counted * st.sr, steps, out=rate, where=steps > 0)
+    return rate
+
+
+def zcr(x: ArrayLike, sr: int, *, hop: float = 0.010, length: float = 0.025) -> Floats:
+    """Zero crossings per second ([1] eq. 4.18).
+
+    Parameters
+    ----------
+    x : (n,) mono signal.
+    sr : Hz.
+    hop, length : s between frames, and of a frame.
+
+    Returns
+    -------
+    (n_frames,) 1/s, between 0 and sr; a frame of `length` resolves steps of about ``1 / length``.
+    Silence has no crossings: 0. NaN only for a clip of one sample.
+
+    Raises
+    ------
+    FeatureError : a window of less than two samples.
+    """
+    return _zcr(ShortTime(x, sr, hop), length=length)
+
+
+DESCRIPTORS: tuple[Descriptor, ...] = (
+    Descriptor(
+        name="zcr",
+        columns=("zcr_per_s",),
+        unit="1/s",
+        summary="zero crossings per second, without the mean of the clip",
+        source="Rabiner & Schafer 1978, eq. 4.18",
+        compute=_zcr,
+        undefined="a clip of one sample",
+        params={"length": 0.025},
+    ),
+)

@@ -1,0 +1,184 @@
+"""The models: name -> factory of a scikit-learn pipeline.
+
+Every model is a pipeline whose first steps impute and scale (fitted on training rows only) and
+whose last step is a classifier with string labels; deep and classical entries go through the same
+code. `MODELS` is the table; a new model is one line.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sklearn.pipeline import Pipeline
+
+from serfeat.errors import did_you_mean
+from serfeat.models.preparation import FramePreparation, table_steps
+
+__all__ = ["MODELS", "Model", "fit", "make_model"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A kind of model.
+
+    Parameters
+    ----------
+    name : the word that recipes use.
+    kind : ``"classical"`` or ``"deep"``.
+    level : what it is trained on: ``"functionals"``, a row per clip, or ``"lld"``, a row per frame.
+    summary, source : for readers.
+    make : ``make(**params) -> classifier``, the last step of the pipeline.
+    params : fixed parameters of `make`; a recipe may override those that `make` accepts.
+    """
+
+    name: str
+    kind: Literal["classical", "deep"]
+    level: Literal["functionals", "lld"]
+    summary: str
+    source: str
+    make: Callable[..., Any]
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _knn(**params: Any) -> Any:
+    from serfeat.models.classical import nearest_neighbours
+
+    return nearest_neighbours(**params)
+
+
+def _gmm(**params: Any) -> Any:
+    from serfeat.models.gmm import GMMClassifier
+
+    return GMMClassifier(**params)
+
+
+def _svm(**params: Any) -> Any:
+    from serfeat.models.classical import SupportVectors
+
+    return SupportVectors(**params)
+
+
+def _xgb(**params: Any) -> Any:
+    from serfeat.models.classical import BoostedTrees
+
+    return BoostedTrees(**params)
+
+
+def _head(head: str, **params: Any) -> Any:
+    """Make a `TorchClassifier`; parameters that are not its own go to the head."""
+    from serfeat.models.torch_classifier import TorchClassifier
+
+    own = set(inspect.signature(TorchClassifier.__init__).parameters) - {"self", "head_params"}
+    trainer = {k: v for k, v in params.items() if k in own}
+    network = {k: v for k, v in params.items() if k not in own}
+    return TorchClassifier(head, network or None, **trainer)
+
+
+MODELS: dict[str, Model] = {
+    m.name: m
+    for m in (
+        Model(
+            "knn",
+            "classical",
+            "functionals",
+            "k nearest neighbours on functionals",
+            "Cover & Hart 1967; for emotion Dellaert, Polzin & Waibel 1996",
+            _knn,
+        ),
+        Model(
+            "gmm",
+            "classical",
+            "lld",
+            "one Gaussian mixture per emotion on frames, log-likelihood summed",
+            "Reynolds & Rose 1995",
+            _gmm,
+        ),
+        Model(
+            "svm",
+            "classical",
+            "functionals",
+            "support vector machine, RBF or linear kernel, balanced classes",
+            "Cortes & Vapnik 1995",
+            _svm,
+        ),
+        Model(
+            "xgb",
+            "classical",
+            "functionals",
+            "gradient-boosted trees, balanced classes",
+            "Chen & Guestrin 2016",
+            _xgb,
+        ),
+        Model(
+            "mlp",
+            "deep",
+            "functionals",
+            "multi-layer perceptron on functionals",
+            "Rumelhart, Hinton & Williams 1986",
+            _head,
+            {"head": "mlp", "class_weight": "balanced"},
+        ),
+        Model(
+            "timnet",
+            "deep",
+            "lld",
+            "TIM-Net: bidirectional dilated temporal-aware blocks on frames",
+            "Ye et al., ICASSP 2023, arXiv 2211.08233",
+            _head,
+            {"head": "timnet", "class_weight": "balanced", "label_smoothing": 0.1},
+        ),
+        Model(
+            "am_resnet",
+            "deep",
+            "lld",
+            "AM-ResNet: masked residual network with attention on frames",
+            "Li & Zhang, Digital Communications and Networks 2025, doi 10.1016/j.dcan.2024.10.007",
+            _head,
+            {"head": "am_resnet", "class_weight": "balanced"},
+        ),
+    )
+}
+
+
+def make_model(name: str, *, seed: int = 0, **params: Any) -> Pipeline:
+    """Make an untrained pipeline.
+
+    Parameters
+    ----------
+    name : key of `MODELS`.
+    seed : handed to the classifiers that draw random numbers.
+    **params : of the classifier (or, for a deep model, of the training loop or the network).
+
+    Raises
+    ------
+    UnknownNameError : an unknown model or parameter.
+    """
+    if name not in MODELS:
+        raise did_you_mean("model", name, MODELS)
+    model = MODELS[name]
+    settings = {**model.params, **params}
+    if model.kind == "classical":
+        known = set(inspect.signature(model.make().__class__.__init__).parameters) - {"self"}
+        if name == "knn":
+            known = {"n_neighbors"}
+        for word in params:
+            if word not in known:
+                raise did_you_mean(f"parameter of {name}", word, known)
+    classifier = model.make(**settings)
+    if "seed" in classifier.get_params() and "seed" not in params:
+        classifier.set_params(seed=seed)
+    if model.level == "lld":
+        return Pipeline([("prepare", FramePreparation()), ("classify", classifier)])
+    return Pipeline([*table_steps(), ("classify", classifier)])
+
+
+def fit(pipeline: Pipeline, X: Any, y: Any, groups: Any) -> Pipeline:
+    """Fit a pipeline; the speakers go to the classifier if it can use them."""
+    classifier = pipeline.steps[-1][1]
+    extra = {}
+    if "groups" in inspect.signature(classifier.fit).parameters:
+        extra["classify__groups"] = groups
+    return pipeline.fit(X, y, **extra)

@@ -1,0 +1,172 @@
+"""Trained pipelines on disk, in formats that cannot run code.
+
+A model is a folder: ``card.json`` (what it is, labels, feature names and fingerprint, versions, the
+SHA-256 of every other file) and one file per step of the pipeline: scikit-learn objects through
+skops with the fixed list of types below, XGBoost in its own UBJ, networks as safetensors. No pickle
+is written or read. Everything is checked before anything is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from serfeat.errors import ModelError
+from serfeat.store import committed
+
+__all__ = ["load_model", "save_model"]
+
+FORMAT = 1
+
+# The only types that a stored step may hold beyond skops' own list of harmless ones.
+TRUSTED = (
+    "numpy.dtype",
+    "serfeat.models.classical.SupportVectors",
+    "serfeat.models.gmm.GMMClassifier",
+    "serfeat.models.preparation.FramePreparation",
+    "sklearn.metrics._dist_metrics.EuclideanDistance64",
+    "sklearn.neighbors._kd_tree.KDTree",
+)
+
+
+def save_model(pipeline: Pipeline, folder: Path, card: Mapping[str, Any]) -> None:
+    """Store a fitted pipeline.
+
+    Parameters
+    ----------
+    pipeline : fitted, made by `serfeat.models.make_model`.
+    folder : is made; files in it are replaced one by one, the card last.
+    card : anything JSON can hold; `load_model` gives it back.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    steps = [_save_step(name, step, folder) for name, step in pipeline.steps]
+    files = {s["file"]: _sha256(folder / s["file"]) for s in steps}
+    packages = ("serfeat", "numpy", "scikit-learn")
+    full = {
+        **card,
+        "format": FORMAT,
+        "steps": steps,
+        "files": files,
+        "versions": {p: version(p) for p in packages},
+    }
+    with committed(folder / "card.json") as temporary:
+        temporary.write_text(json.dumps(full, indent=1) + "\n", encoding="utf-8")
+
+
+def load_model(folder: Path) -> tuple[Pipeline, dict[str, Any]]:
+    """Read a pipeline and its card.
+
+    Raises
+    ------
+    ModelError : no card, an unknown format, a file that is missing or was changed, or one that
+        holds a type outside the fixed list.
+    """
+    path = folder / "card.json"
+    if not path.is_file():
+        raise ModelError(
+            "no card.json, so this is not a stored model",
+            where=folder,
+            code="not-a-model",
+            fix="make one with `serfeat train`",
+        )
+    try:
+        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        known = card["format"] == FORMAT
+        steps, files = card["steps"], card["files"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"cannot be read ({error!r})", where=path, code="bad-card") from None
+    if not known:
+        raise ModelError(
+            f"format {card['format']}, expected {FORMAT}", where=path, code="other-format"
+        )
+    for name, digest in files.items():
+        file = _inside(folder, name)
+        if not file.is_file() or _sha256(file) != digest:
+            found = "differs from its checksum" if file.is_file() else "is missing"
+            raise ModelError(
+                f"{name} {found}", where=folder, code="checksum", fix="store or copy it again"
+            )
+    loaded = [(s["name"], _load_step(s, _inside(folder, s["file"]), files)) for s in steps]
+    return Pipeline(loaded), card
+
+
+def _save_step(name: str, step: Any, folder: Path) -> dict[str, Any]:
+    """Write one step and return what the card says of it."""
+    kind = type(step).__name__
+    if kind == "TorchClassifier":
+        from safetensors.numpy import save_file
+
+        tensors, card = step.state()
+        file = f"{name}.safetensors"
+        contiguous = {k: np.ascontiguousarray(v) for k, v in tensors.items()}
+        with committed(folder / file) as temporary:
+            save_file(contiguous, temporary)
+        return {"name": name, "kind": "torch", "file": file, "card": card}
+    if kind == "BoostedTrees":
+        file = f"{name}.ubj"
+        with committed(folder / file) as temporary:
+            temporary.write_bytes(bytes(step.booster_.save_raw("ubj")))
+        card = {
+            "params": step.get_params(),
+            "classes": [str(c) for c in step.classes_],
+            "n_features_in": step.n_features_in_,
+        }
+        return {"name": name, "kind": "xgboost", "file": file, "card": card}
+    import skops.io
+
+    file = f"{name}.skops"
+    with committed(folder / file) as temporary:
+        skops.io.dump(step, temporary)
+    return {"name": name, "kind": "skops", "file": file}
+
+
+def _load_step(step: Mapping[str, Any], file: Path, files: Mapping[str, str]) -> Any:
+    if step["file"] not in files:
+        raise ModelError(f"{step['file']} has no checksum", where=file, code="checksum")
+    if step["kind"] == "torch":
+        from safetensors.numpy import load_file
+
+        from serfeat.models.torch_classifier import TorchClassifier
+
+        return TorchClassifier.from_state(load_file(file), step["card"])
+    if step["kind"] == "xgboost":
+        from serfeat.models.classical import BoostedTrees, _xgboost
+
+        model = BoostedTrees(**step["card"]["params"])
+        model.classes_ = np.array(step["card"]["classes"])
+        model.n_features_in_ = step["card"]["n_features_in"]
+        model.booster_ = _xgboost().Booster()
+        model.booster_.load_model(bytearray(file.read_bytes()))
+        return model
+    if step["kind"] == "skops":
+        import skops.io
+
+        strangers = sorted(set(skops.io.get_untrusted_types(file=file)) - set(TRUSTED))
+        if strangers:
+            raise ModelError(
+                f"holds the types {', '.join(strangers[:4])}, which are not on serfeat's list",
+                where=file,
+                code="untrusted-type",
+                fix="it was not written by serfeat; do not use it",
+            )
+        return skops.io.load(file, trusted=list(TRUSTED))
+    raise ModelError(f"unknown kind of step {step['kind']!r}", where=file, code="bad-card")
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """Path of a file that a card names: a plain name, never a way out of the folder."""
+    if Path(name).name != name or name in {"", ".", ".."}:
+        raise ModelError(f"names the file {name!r}", where=folder / "card.json", code="bad-card")
+    return folder / name
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,513 @@
+"""The one training loop: any head of `serfeat.heads` as a scikit-learn classifier.
+
+Conventions
+-----------
+Strings in, strings out; nothing of a test fold is ever seen. ``selection="last"`` keeps the weights
+after the last epoch; ``"validation"`` holds out whole speakers of the training rows and keeps the
+epoch with their best unweighted average recall. On one CPU thread the same seed gives the same
+weights, and the caller's random state is left alone.
+
+Batches are made of clips of similar length (little padding): the clips are shuffled, sorted by
+length within pools of `POOL` batches, cut, and the batches are shuffled again. The last, incomplete
+batch is kept; if it holds a single clip, that joins its neighbour (batch statistics of one row are
+void).
+
+Contents
+--------
+`TorchClassifier` : the estimator.
+`TIMNET_PAPER`    : its settings for the training of the TIM-Net paper.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import recall_score
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from serfeat.errors import ModelError
+from serfeat.heads import make_head
+from serfeat.sequences import Sequences
+from serfeat.types import Bools, Floats, Floats32, Ints
+
+__all__ = ["TIMNET_PAPER", "TorchClassifier"]
+
+POOL = 8  # batches that are sorted by length together
+Labels = NDArray[Any]
+
+# Ye et al. 2023, as published in the authors' repository: constant rate, no early stopping.
+TIMNET_PAPER: dict[str, Any] = {
+    "head": "timnet",
+    "epochs": 500,
+    "batch_size": 64,
+    "learning_rate": 1e-3,
+    "betas": (0.93, 0.98),
+    "weight_decay": 0.0,
+    "label_smoothing": 0.1,
+    "selection": "last",
+}
+
+
+class TorchClassifier(ClassifierMixin, BaseEstimator):
+    """Train a head on functionals (2-D array) or on frames (`Sequences`).
+
+    Parameters
+    ----------
+    head, head_params : what `serfeat.heads.make_head` takes.
+    epochs : passes over the training clips.
+    batch_size : clips in a step.
+    learning_rate, betas, weight_decay : of Adam with decoupled weight decay (AdamW; with 0 it is
+        Adam).
+    label_smoothing : a; targets become ``(1 - a) y + a / n_classes``.
+    class_weight : None, ``"balanced"`` (n / (n_classes * n_c)) or a dict label -> weight.
+    selection : ``"last"`` or ``"validation"``; `fit` needs `groups` for the second.
+    patience : with ``"validation"``, stop after that many epochs without improvement.
+    validation_fraction : share of the training speakers to hold out, at least one.
+    clip_norm : largest norm of the gradient.
+    device : ``"auto"`` takes a GPU if there is one; else a torch device.
+    threads : CPU threads while it works; None leaves torch's setting.
+    seed : of the initial weights, the order of the clips, dropout and the held-out speakers.
+
+    Attributes
+    ----------
+    classes_ : (n_classes,) sorted labels, the order of the columns of `predict_proba`.
+    n_features_in_ : columns.
+    module_ : the trained head, in evaluation mode.
+    n_parameters_ : trainable parameters.
+    history_ : a dict for each epoch: epoch, train_loss, train_accuracy (while training, so with
+        dropout), validation_uar (None without held-out speakers), seconds.
+    selected_epoch_ : the epoch whose weights were kept, from 1.
+    validation_groups_ : the held-out speakers, empty with ``"last"``.
+    """
+
+    def __init__(
+        self,
+        head: str = "mlp",
+        head_params: Mapping[str, Any] | None = None,
+        *,
+        epochs: int = 50,
+        batch_size: int = 32,
+        learning_rate: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        weight_decay: float = 0.0,
+        label_smoothing: float = 0.0,
+        class_weight: str | Mapping[Any, float] | None = None,
+        selection: str = "last",
+        patience: int | None = None,
+        validation_fraction: float = 0.2,
+        clip_norm: float | None = None,
+        device: str = "auto",
+        threads: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.head = head
+        self.head_params = head_params
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.betas = betas
+        self.weight_decay = weight_decay
+        self.label_smoothing = label_smoothing
+        self.class_weight = class_weight
+        self.selection = selection
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.clip_norm = clip_norm
+        self.device = device
+        self.threads = threads
+        self.seed = seed
+
+    # ------------------------------------------------------------------ scikit-learn's contract
+
+    def fit(self, X: Any, y: ArrayLike, groups: ArrayLike | None = None) -> TorchClassifier:
+        """Train on all rows of X.
+
+        Parameters
+        ----------
+        X : (n, k) array, or `Sequences` of n clips; finite.
+        y : (n,) labels.
+        groups : (n,) speakers; only ``selection="validation"`` reads them.
+
+        Raises
+        ------
+        ModelError : NaN in X, a single class, settings that do not fit together, a training that
+            diverged (nothing is kept of it).
+        """
+        self._check_settings()
+        clips, labels = self._validated(X, y)
+        classes, targets = np.unique(labels, return_inverse=True)
+        if len(classes) < 2:
+            raise ModelError(
+                f"y holds {len(classes)} class {classes.tolist()}, a classifier needs 2 or more",
+                code="one-class",
+            )
+        held_out, speakers = self._held_out(targets, groups)
+        device = _device(self.device)
+        with _threads(self.threads), _own_random_state(device, self.seed):
+            module = make_head(
+                self.head, clips.shape[1], len(classes), **dict(self.head_params or {})
+            ).to(device)
+            weights = self._weights(labels[~held_out], classes)
+            trained = self._train(module, clips, targets, held_out, weights)
+        self.history_, self.selected_epoch_ = trained
+        self.classes_ = classes
+        self.validation_groups_ = speakers
+        self.module_ = module.eval().cpu()
+        self.n_parameters_ = sum(p.numel() for p in module.parameters() if p.requires_grad)
+        return self
+
+    def predict_proba(self, X: Any) -> Floats:
+        """(n, n_classes) probabilities, columns in the order of `classes_`."""
+        check_is_fitted(self, "module_")
+        clips = self._validated(X)[0]
+        device = _device(self.device)
+        with _threads(self.threads):
+            logits = _logits(self.module_.to(device), clips, self.batch_size)
+            self.module_.cpu()
+        return np.asarray(torch.softmax(logits, 1).numpy(), dtype=np.float64)
+
+    def predict(self, X: Any) -> Labels:
+        """(n,) the most probable label of each clip."""
+        best = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[best])
+
+    # ------------------------------------------------------------------ storing
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return the weights by name, and all else as a JSON-able card; see `from_state`."""
+        check_is_fitted(self, "module_")
+        tensors = {k: v.numpy().copy() for k, v in self.module_.state_dict().items()}
+        params = self.get_params(deep=False)
+        params["betas"] = list(self.betas)
+        params["head_params"] = None if self.head_params is None else dict(self.head_params)
+        if isinstance(self.class_weight, Mapping):
+            params["class_weight"] = dict(self.class_weight)
+        card = {
+            "params": params,
+            "classes": self.classes_.tolist(),
+            "n_features": int(self.n_features_in_),
+            "history": self.history_,
+            "selected_epoch": self.selected_epoch_,
+            "validation_groups": list(self.validation_groups_),
+        }
+        return tensors, card
+
+    @classmethod
+    def from_state(
+        cls, tensors: Mapping[str, NDArray[Any]], card: Mapping[str, Any]
+    ) -> TorchClassifier:
+        """Rebuild a fitted classifier; it predicts what the stored one did.
+
+        Raises
+        ------
+        ModelError : the weights are not those of the card's head.
+        """
+        params = dict(card["params"])
+        params["betas"] = tuple(params["betas"])
+        model = cls(**params)
+        model.classes_ = np.array(card["classes"])
+        model.n_features_in_ = int(card["n_features"])
+        model.history_ = list(card["history"])
+        model.selected_epoch_ = int(card["selected_epoch"])
+        model.validation_groups_ = list(card["validation_groups"])
+        with _own_random_state(torch.device("cpu"), 0):
+            module = make_head(
+                model.head,
+                model.n_features_in_,
+                len(model.classes_),
+                **dict(model.head_params or {}),
+            )
+        try:
+            module.load_state_dict({k: torch.tensor(v) for k, v in tensors.items()})
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise ModelError(
+                f"the stored weights do not fit: {reason}",
+                where=f"head {model.head}",
+                code="wrong-weights",
+                fix="store the model again with this version",
+            ) from None
+        model.module_ = module.eval()
+        model.n_parameters_ = sum(p.numel() for p in module.parameters() if p.requires_grad)
+        return model
+
+    # ------------------------------------------------------------------ before training
+
+    def _check_settings(self) -> None:
+        if self.selection == "test_oracle":
+            raise ModelError(
+                "selection 'test_oracle' is not in this version",
+                code="not-implemented",
+                fix="use 'last' or 'validation'",
+            )
+        if self.selection not in ("last", "validation"):
+            raise ModelError(
+                f"selection {self.selection!r}, expected 'last' or 'validation'",
+                code="bad-parameter",
+            )
+        if self.patience is not None and self.selection != "validation":
+            raise ModelError(
+                "patience needs held-out speakers",
+                code="bad-parameter",
+                fix="set selection='validation'",
+            )
+        for name in ("epochs", "batch_size", "patience", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ModelError(f"{name} is {value}, expected at least 1", code="bad-parameter")
+        for name in ("learning_rate", "validation_fraction", "clip_norm"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ModelError(f"{name} is {value}, expected more than 0", code="bad-parameter")
+
+    def _validated(self, X: Any, y: Any = None) -> tuple[Sequences, Labels]:
+        """Return X as clips (a row of a table is a clip of one frame), and y as an array."""
+        training = y is not None
+        labels: Labels = np.empty(0)
+        if isinstance(X, Sequences):
+            if training:
+                self.n_features_in_ = X.shape[1]
+            elif X.shape[1] != self.n_features_in_:
+                raise ModelError(
+                    f"the frames have {X.shape[1]} columns, trained on {self.n_features_in_}",
+                    code="other-features",
+                )
+            clips = X
+        else:
+            rows = validate_data(self, X, dtype=np.float32, reset=training, ensure_all_finite=False)
+            clips = Sequences(rows, np.arange(len(rows) + 1, dtype=np.int64))
+        if not np.isfinite(clips.values).all():
+            bad = int(np.count_nonzero(~np.isfinite(clips.values)))
+            raise ModelError(
+                f"X holds {bad} values that are NaN or infinity",
+                code="nan-input",
+                fix="impute inside the pipeline, fitted on the training rows",
+            )
+        if training:
+            labels = column_or_1d(y, warn=True)
+            check_consistent_length(clips, labels)
+            check_classification_targets(labels)
+        return clips, labels
+
+    def _held_out(self, targets: Ints, groups: ArrayLike | None) -> tuple[Bools, list[Any]]:
+        """Choose validation speakers so that every class stays in training."""
+        held_out = np.zeros(len(targets), dtype=bool)
+        if self.selection == "last":
+            return held_out, []
+        speakers = np.array([]) if groups is None else np.asarray(groups)
+        if len(np.unique(speakers)) < 2 or len(speakers) != len(targets):
+            found = "no groups" if groups is None else f"{len(np.unique(speakers))} of them"
+            raise ModelError(
+                f"selection 'validation' needs the speakers of all {len(targets)} clips, at least "
+                f"2 different ones; found {found} for {len(speakers)} clips",
+                code="no-groups",
+                fix="pass fit(X, y, groups=speakers) or set selection='last'",
+            )
+        names = np.unique(speakers)
+        wanted = max(1, round(self.validation_fraction * len(names)))
+        chosen: list[Any] = []
+        for name in np.random.default_rng(self.seed).permutation(names):
+            rest = ~held_out & (speakers != name)
+            if len(chosen) < wanted and len(np.unique(targets[rest])) == targets.max() + 1:
+                held_out = ~rest
+                chosen.append(name.item())
+        if not chosen:
+            raise ModelError(
+                "every training speaker is the only one of some class, so none can be held out",
+                code="no-validation",
+                fix="set selection='last'",
+            )
+        return held_out, sorted(chosen)
+
+    def _weights(self, labels: Labels, classes: Labels) -> Tensor | None:
+        if self.class_weight is None:
+            return None
+        weight = self.class_weight
+        if isinstance(weight, Mapping):
+            weight = dict(weight)
+        try:
+            values = compute_class_weight(weight, classes=classes, y=labels)
+        except ValueError as error:
+            raise ModelError(f"class_weight: {error}", code="bad-parameter") from None
+        return torch.tensor(values, dtype=torch.float32)
+
+    # ------------------------------------------------------------------ the loop
+
+    def _train(
+        self,
+        module: nn.Module,
+        clips: Sequences,
+        targets: Ints,
+        held_out: Bools,
+        weights: Tensor | None,
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Train `module` in place; return the history and the epoch whose weights it has."""
+        rng = np.random.default_rng(self.seed)
+        optimizer = torch.optim.AdamW(
+            module.parameters(),
+            lr=self.learning_rate,
+            betas=(self.betas[0], self.betas[1]),
+            weight_decay=self.weight_decay,
+        )
+        training = np.flatnonzero(~held_out)
+        validation = clips[held_out]
+        history: list[dict[str, Any]] = []
+        best_uar, best_epoch, best_state = -1.0, self.epochs, None
+        for epoch in range(1, self.epochs + 1):
+            start = time.perf_counter()
+            loss, accuracy = self._epoch(module, optimizer, clips, targets, training, weights, rng)
+            if not np.isfinite(loss) or not all(p.isfinite().all() for p in module.parameters()):
+                raise ModelError(
+                    f"the training diverged in epoch {epoch} (loss {loss})",
+                    where=f"head {self.head}",
+                    code="diverged",
+                    fix="lower learning_rate, set clip_norm, or scale the features",
+                )
+            uar = None
+            if len(validation):
+                uar = _uar(module, validation, targets[held_out], self.batch_size)
+                if uar > best_uar:
+                    best_uar, best_epoch = uar, epoch
+                    best_state = {k: v.clone() for k, v in module.state_dict().items()}
+            history.append(
+                {
+                    "epoch": epoch,
+                    "train_loss": loss,
+                    "train_accuracy": accuracy,
+                    "validation_uar": uar,
+                    "seconds": time.perf_counter() - start,
+                }
+            )
+            if self.patience is not None and epoch - best_epoch >= self.patience:
+                break
+        if best_state is not None:
+            module.load_state_dict(best_state)
+        return history, best_epoch
+
+    def _epoch(
+        self,
+        module: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        clips: Sequences,
+        targets: Ints,
+        rows: Ints,
+        weights: Tensor | None,
+        rng: np.random.Generator,
+    ) -> tuple[float, float]:
+        """One pass over `rows`; return mean loss and accuracy of the training mode."""
+        device = next(module.parameters()).device
+        weight = None if weights is None else weights.to(device)
+        module.train()
+        loss_sum = torch.zeros((), device=device)
+        correct = torch.zeros((), device=device)
+        for batch in _batches(clips.lengths[rows], self.batch_size, rng):
+            x, lengths = _padded(clips, rows[batch], device)
+            target = torch.from_numpy(targets[rows[batch]]).to(device)
+            logits = module(x, lengths)
+            loss = F.cross_entropy(
+                logits, target, weight=weight, label_smoothing=self.label_smoothing
+            )
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            if self.clip_norm is not None:
+                nn.utils.clip_grad_norm_(module.parameters(), self.clip_norm)
+            optimizer.step()
+            loss_sum += loss.detach() * len(batch)
+            correct += (logits.detach().argmax(1) == target).sum()
+        return float(loss_sum) / len(rows), float(correct) / len(rows)
+
+
+# ---------------------------------------------------------------------- batches and surroundings
+
+
+def _batches(lengths: Ints, size: int, rng: np.random.Generator) -> list[Ints]:
+    """Cut shuffled clips into batches of similar length, in random order."""
+    order = rng.permutation(len(lengths))
+    cuts = []
+    for begin in range(0, len(order), POOL * size):
+        pool = order[begin : begin + POOL * size]
+        pool = pool[np.argsort(lengths[pool], kind="stable")]
+        cuts += [pool[i : i + size] for i in range(0, len(pool), size)]
+    if len(cuts) > 1 and len(cuts[-1]) == 1:
+        cuts[-2:] = [np.concatenate(cuts[-2:])]
+    return [cuts[i] for i in rng.permutation(len(cuts))]
+
+
+def _padded(clips: Sequences, rows: Ints, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return (batch, frames, k) with zeros after the end of each clip, and the lengths."""
+    lengths = clips.lengths[rows]
+    x: Floats32 = np.zeros((len(rows), int(lengths.max()), clips.shape[1]), dtype=np.float32)
+    for i, row in enumerate(rows):
+        x[i, : lengths[i]] = clips[int(row)]
+    return torch.from_numpy(x).to(device), torch.from_numpy(lengths).to(device)
+
+
+def _logits(module: nn.Module, clips: Sequences, batch_size: int) -> Tensor:
+    """(n, n_classes) float64 on the CPU, in the order of the clips."""
+    device = next(module.parameters()).device
+    module.eval()
+    order = np.argsort(clips.lengths, kind="stable")
+    parts = []
+    with torch.inference_mode():
+        for begin in range(0, len(order), batch_size):
+            x, lengths = _padded(clips, order[begin : begin + batch_size], device)
+            parts.append(module(x, lengths).double().cpu())
+    return torch.cat(parts)[torch.from_numpy(np.argsort(order))]
+
+
+def _uar(module: nn.Module, clips: Sequences, targets: Ints, batch_size: int) -> float:
+    """Mean recall over the classes that the held-out speakers have."""
+    predicted = _logits(module, clips, batch_size).argmax(1).numpy()
+    return float(recall_score(targets, predicted, labels=np.unique(targets), average="macro"))
+
+
+def _device(name: str) -> torch.device:
+    """Resolve ``"auto"``; refuse a device that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"device {name!r}: {reason}", code="no-device", fix="use 'cpu'") from None
+    return device
+
+
+@contextmanager
+def _threads(n: int | None) -> Iterator[None]:
+    """Let torch use n threads for a while."""
+    before = torch.get_num_threads()
+    if n is not None:
+        torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _own_random_state(device: torch.device, seed: int) -> Iterator[None]:
+    """Weights and dropout draw from `seed`; the caller's random state is restored afterwards."""
+    gpus = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
+        torch.default_generator.manual_seed(seed)
+        if gpus:
+            torch.cuda.manual_seed(seed)
+        yield

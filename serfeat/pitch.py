@@ -1,0 +1,589 @@
+"""Pitch: one analysis of the glottal period that every voice descriptor shares.
+
+F0, harmonics-to-noise ratio, jitter, shimmer, voice activity and the critical-band TEO all ask for
+the period of vocal-fold vibration; it is found once per clip and kept by the `ShortTime`.
+
+Conventions
+-----------
+The method is Boersma's: the autocorrelation of a Hann-windowed frame, divided by the
+autocorrelation of the window (eq. 9), is as high one period later as the frame is periodic; a
+Viterbi search then picks one candidate per frame, or "unvoiced". The frames are the toolkit's:
+frame i is centred on sample ``i * hop`` (between that sample and the one before it: the window has
+an even number of samples, as in Praat), and samples outside the clip are zero. F0 is in Hz, NaN
+where unvoiced; a lag is in samples and is not rounded.
+
+Contents
+--------
+`Pitch`   : F0 and normalised autocorrelation of every frame.
+`pitch`   : the analysis, memoised through the `ShortTime`.
+`pulses`  : the times of the glottal pulses along a contour.
+`sinc_at`, `sinc_peak` : a band-limited sequence, and its maximum, between the samples.
+
+Sources
+-------
+P. Boersma, "Accurate short-term analysis of the fundamental frequency and the harmonics-to-noise
+ratio of a sampled sound", IFA Proceedings 17 (1993) 97-110: "eq." below.
+Praat manual, "Sound: To Pitch (ac)..." and "Sound & Pitch: To PointProcess (cc)": the settings and
+the description of the pulses. Written from these texts, not from Praat's source.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+
+from serfeat.errors import FeatureError
+from serfeat.jit import jit
+from serfeat.shorttime import ShortTime
+from serfeat.types import Bools, Floats, Ints
+
+__all__ = ["Pitch", "pitch", "pulses", "sinc_at", "sinc_peak"]
+
+PERIODS = 3.0  # longest periods per window: fewer cannot show a period, more blur a glide
+DEPTH = 30  # samples on either side of a sinc interpolation
+CANDIDATES = 14  # voiced candidates per frame, as in Praat (15 with the unvoiced one)
+BLOCK = 64  # frames analysed at a time: their spectra stay in the cache
+STEP = 1e-2  # samples between the three points of a parabola through a sinc interpolation
+# A signal that varies less than this part of its offset is rounding noise around a constant.
+CONSTANT = 1e-10
+
+
+@dataclass(frozen=True)
+class Pitch:
+    """The pitch contour of one clip.
+
+    Parameters
+    ----------
+    f0 : (n_frames,) Hz; NaN where unvoiced.
+    strength : (n_frames,) normalised autocorrelation at the period, in (0, 1]; NaN where unvoiced.
+    """
+
+    f0: Floats
+    strength: Floats
+
+    @property
+    def voiced(self) -> Bools:
+        """(n_frames,) where there is a period."""
+        return np.isfinite(self.f0)
+
+
+def pitch(
+    st: ShortTime,
+    *,
+    floor: float = 75.0,
+    ceiling: float = 600.0,
+    silence: float = 0.03,
+    voicing: float = 0.45,
+    octave_cost: float = 0.01,
+    octave_jump: float = 0.35,
+    voiced_unvoiced: float = 0.14,
+) -> Pitch:
+    """Find the F0 contour by autocorrelation and dynamic programming (Boersma 1993).
+
+    Parameters
+    ----------
+    st : the clip on its grid.
+    floor : Hz, the lowest F0; the window is three of its periods, 40 ms by default.
+    ceiling : Hz, the highest F0; at most a quarter of the sample rate.
+    silence : part of the clip's peak below which a frame is taken for silence.
+    voicing : autocorrelation above which a frame is taken for voiced.
+    octave_cost : favour of high candidates per octave: breaks the tie between T and 2T (eq. 24).
+    octave_jump : cost of a jump of an octave between frames 10 ms apart (eq. 27).
+    voiced_unvoiced : cost of a change of voicing between frames 10 ms apart (eq. 27).
+
+    Returns
+    -------
+    Pitch, all NaN for a clip that is silent, constant, or shorter than the window.
+
+    Raises
+    ------
+    FeatureError : floor and ceiling do not fit each other or the sample rate.
+    """
+    if not 0 < floor < ceiling <= st.sr / 4:
+        raise FeatureError(
+            f"floor {floor} Hz and ceiling {ceiling} Hz at {st.sr} Hz; "
+            "expected 0 < floor < ceiling <= a quarter of the sample rate",
+            where="pitch",
+            code="bad-range",
+            fix="speech lies between 75 and 600 Hz",
+        )
+    costs = (silence, voicing, octave_cost, octave_jump, voiced_unvoiced)
+
+    def make() -> Pitch:
+        f0 = np.full(st.n_frames, np.nan)
+        strength = np.full(st.n_frames, np.nan)
+        scale = np.abs(st.centred).max()
+        if st.grid.n_samples >= PERIODS * st.sr / floor and scale > CONSTANT * np.abs(st.x).max():
+            f0, strength = _contour(st, st.centred / scale, floor, ceiling, costs)
+        f0.flags.writeable = False
+        strength.flags.writeable = False
+        return Pitch(f0, strength)
+
+    return st.memo(("pitch", floor, ceiling, *costs), make)
+
+
+def _contour(
+    st: ShortTime,
+    signal: Floats,
+    floor: float,
+    ceiling: float,
+    costs: tuple[float, float, float, float, float],
+) -> tuple[Floats, Floats]:
+    """F0 and strength of a signal whose peak is 1; the steps are those of section 4 of the paper.
+
+    Returns
+    -------
+    two (n_frames,) arrays, NaN where unvoiced.
+    """
+    silence, voicing, octave_cost, octave_jump, voiced_unvoiced = costs
+    lags, strengths, peak = _search(st, signal, floor, ceiling, 0.5 * voicing, octave_cost)
+    # Unvoiced is a candidate as well: the better, the quieter the frame (eq. 23).
+    unvoiced = voicing + np.maximum(0.0, 2 - peak * (1 + voicing) / silence)
+    per_step = 0.01 * st.sr / st.hop  # the costs are given for frames 10 ms apart
+    jump, change = octave_jump * per_step, voiced_unvoiced * per_step
+    chosen = _viterbi(lags, strengths, unvoiced, st.sr / ceiling, octave_cost, jump, change)
+    rows = np.flatnonzero(chosen >= 0)
+    f0 = np.full(st.n_frames, np.nan)
+    strength = np.full(st.n_frames, np.nan)
+    f0[rows] = st.sr / lags[rows, chosen[rows]]
+    strength[rows] = strengths[rows, chosen[rows]]
+    return f0, strength
+
+
+def _search(
+    st: ShortTime, signal: Floats, floor: float, ceiling: float, least: float, octave_cost: float
+) -> tuple[Floats, Floats, Floats]:
+    """Find the voiced candidates of every frame (steps 3.1 to 3.10 of section 4).
+
+    Returns
+    -------
+    lags in samples and strengths, (n_frames, CANDIDATES), 0 where there are fewer; and the peak of
+    every frame, (n_frames,), as part of the clip's.
+    """
+    n = st.n_frames
+    period = int(st.sr / floor)  # the longest period, in samples
+    half = int(PERIODS * st.sr / floor) // 2 - 1
+    n_lags = period + 2 + DEPTH + 2  # lags looked at, and what the interpolation needs beyond
+    # Zeros behind the frame keep the circular autocorrelation from wrapping round (step 3.6).
+    n_fft = int(scipy.fft.next_fast_len(2 * half + n_lags, real=True))
+    n_fft += n_fft % 2
+    # The Hann window without its two zeros, so that every sample of the frame counts.
+    weights = np.hanning(2 * half + 2)[1:-1]
+    of_window = _autocorrelation(weights[None], n_fft, n_lags)[0]
+    correction = of_window[0] / of_window
+
+    padded = np.pad(signal, half)
+    mean = _local_mean(signal, np.arange(n) * st.hop, period)
+    lags, strengths, peak = np.zeros((n, CANDIDATES)), np.zeros((n, CANDIDATES)), np.zeros(n)
+    block = np.empty((min(BLOCK, n), 2 * half))
+    for first in range(0, n, BLOCK):
+        part = slice(first, min(first + BLOCK, n))
+        frames = block[: part.stop - first]
+        start = first * st.hop
+        _windowed(padded, start, st.hop, mean[part], weights, period // 2 + 1, frames, peak[part])
+        r = _autocorrelation(frames, n_fft, n_lags) * correction  # eq. 9
+        shortest, longest = st.sr / ceiling, st.sr / floor
+        _candidates(r, shortest, longest, least, octave_cost, lags[part], strengths[part])
+    return lags, strengths, peak
+
+
+def _local_mean(signal: Floats, centres: Ints, period: int) -> Floats:
+    """Mean of the samples within a longest period of each centre; only samples of the clip count.
+
+    Returns
+    -------
+    (len(centres),) means.
+    """
+    total = np.concatenate([[0.0], np.cumsum(signal)])
+    begin = np.clip(centres - period, 0, len(signal))
+    end = np.clip(centres + period, 0, len(signal))
+    return np.asarray((total[end] - total[begin]) / np.maximum(end - begin, 1), dtype=np.float64)
+
+
+def _autocorrelation(frames: Floats, n_fft: int, n_lags: int) -> Floats:
+    """Autocorrelation of every row, up to a constant factor.
+
+    The inverse transform of a power spectrum is a sum of cosines, and the DCT of type I is that sum
+    at half the work of a complex transform.
+
+    Returns
+    -------
+    (rows, n_lags) float64.
+    """
+    spectrum = scipy.fft.rfft(frames, n_fft, axis=1)
+    power = spectrum.real**2 + spectrum.imag**2
+    lags = scipy.fft.dct(power, type=1, axis=1, overwrite_x=True)
+    return np.ascontiguousarray(lags[:, :n_lags], dtype=np.float64)
+
+
+@jit
+def _windowed(
+    padded: Floats,
+    start: int,
+    hop: int,
+    mean: Floats,
+    weights: Floats,
+    reach: int,
+    out: Floats,
+    peak: Floats,
+) -> None:
+    """Cut frames, take the local mean away and window them; note each frame's peak (step 3.2-3.3).
+
+    Parameters
+    ----------
+    padded : the clip with half a window of zeros on either side; these stay zero.
+    start, hop : samples: where the first frame is centred, and the way to the next.
+    mean : (frames,) local means.
+    weights : (length,) window.
+    reach : samples on either side of the centre in which the peak is looked for.
+    out : (frames, length) receives the frames.
+    peak : (frames,) receives the peaks.
+    """
+    length = len(weights)
+    half = length // 2
+    for i in range(len(mean)):
+        left = start + i * hop  # of the frame in `padded`, where the clip begins at `half`
+        begin = max(0, half - left)
+        end = max(begin, min(length, len(padded) - half - left))
+        out[i, :begin] = 0.0
+        out[i, end:] = 0.0
+        for j in range(begin, end):
+            out[i, j] = (padded[left + j] - mean[i]) * weights[j]
+        highest = 0.0
+        for j in range(max(begin, half - reach), min(end, half + reach)):
+            highest = max(highest, abs(out[i, j]))
+        peak[i] = min(highest, 1.0)
+
+
+@jit
+def sinc_at(y: Floats, x: float, depth: int) -> float:
+    """Interpolate an even sequence between its samples by a Hann-windowed sinc (eq. 22).
+
+    Parameters
+    ----------
+    y : samples 0, 1, 2, ...; sample -k is taken to be sample k, as in an autocorrelation.
+    x : the place, in samples; ``x + depth`` must be inside of `y`.
+    depth : samples used on either side.
+
+    Returns
+    -------
+    the value at `x`.
+    """
+    base = math.floor(x)
+    fraction = x - base
+    if fraction == 0.0:
+        return float(y[base])
+    total = 0.0
+    sine = math.sin(math.pi * fraction) / math.pi  # sin(pi (fraction + n)) only changes its sign
+    for side in range(2):
+        phi = fraction if side == 0 else 1.0 - fraction
+        step = math.pi / (phi + depth)
+        # cos(step (phi + n)) by its recurrence: a cosine per sample would cost most of the time
+        twice = 2 * math.cos(step)
+        before = math.cos(step * (phi - 1))
+        now = math.cos(step * phi)
+        sign = 0.5
+        for n in range(depth):
+            k = base - n if side == 0 else base + 1 + n
+            total += sign * y[abs(k)] * (1.0 + now) / (phi + n)
+            before, now = now, twice * now - before
+            sign = -sign
+    return total * sine
+
+
+@jit
+def sinc_peak(y: Floats, x: float, depth: int) -> tuple[float, float]:
+    """Find the maximum of the interpolated sequence near `x`, by Newton's method.
+
+    Parameters
+    ----------
+    y : samples 0, 1, 2, ... of an even sequence.
+    x : a first guess; the maximum is looked for within a sample of it.
+    depth : samples used on either side; ``x + 1 + depth`` must be inside of `y`.
+
+    Returns
+    -------
+    place (in samples) and value of the maximum.
+    """
+    lowest, highest = x - 1.0, x + 1.0
+    value = sinc_at(y, x, depth)
+    for _ in range(6):
+        left = sinc_at(y, x - STEP, depth)
+        right = sinc_at(y, x + STEP, depth)
+        slope = (right - left) / (2 * STEP)
+        curvature = (right - 2 * value + left) / STEP**2
+        if curvature >= 0.0:
+            break
+        move = min(max(x - slope / curvature, lowest), highest) - x
+        if abs(move) < STEP:
+            # inside of the parabola's three points: it is the function to the last digits
+            return x + move, value + slope * move + 0.5 * curvature * move * move
+        x += move
+        value = sinc_at(y, x, depth)
+    return x, value
+
+
+@jit
+def _candidates(
+    r: Floats,
+    shortest: float,
+    longest: float,
+    least: float,
+    octave_cost: float,
+    lags: Floats,
+    strengths: Floats,
+) -> None:
+    """Collect the local maxima of every autocorrelation, refined between the samples.
+
+    Parameters
+    ----------
+    r : (frames, lags) autocorrelation divided by the window's; r[:, 0] is the energy.
+    shortest, longest : lags of the ceiling and of the floor, in samples.
+    least : height (as part of r[0]) below which a maximum is no candidate.
+    octave_cost : see `pitch`; decides which candidates stay when there are too many.
+    lags, strengths : (frames, candidates) receive the candidates; 0 where there are fewer.
+    """
+    most = lags.shape[1]
+    for i in range(len(r)):
+        row = r[i]
+        energy = row[0]
+        if energy <= 0.0:
+            continue
+        found = 0
+        for k in range(2, int(longest) + 2):
+            if row[k] <= least * energy or row[k] <= row[k - 1] or row[k] < row[k + 1]:
+                continue
+            bend = (row[k] - row[k - 1]) + (row[k] - row[k + 1])
+            lag = k + 0.5 * (row[k + 1] - row[k - 1]) / bend
+            if lag < shortest - 1.0:
+                continue
+            lag, height = sinc_peak(row, lag, DEPTH)
+            if lag <= shortest or lag > longest:
+                continue
+            height /= energy
+            if height > 1.0:  # the window's autocorrelation is small at long lags (section 4)
+                height = 1.0 / height
+            place = found
+            if found == most:
+                # full: the weakest candidate, high ones favoured, gives way
+                weakest = height - octave_cost * math.log2(lag)
+                for c in range(most):
+                    local = strengths[i, c] - octave_cost * math.log2(lags[i, c])
+                    if local < weakest:
+                        weakest = local
+                        place = c
+                if place == found:
+                    continue
+            else:
+                found += 1
+            lags[i, place] = lag
+            strengths[i, place] = height
+
+
+@jit
+def _viterbi(
+    lags: Floats,
+    strengths: Floats,
+    unvoiced: Floats,
+    shortest: float,
+    octave_cost: float,
+    octave_jump: float,
+    voiced_unvoiced: float,
+) -> Ints:
+    """Find the path with the greatest strength less the costs of its jumps (eq. 27).
+
+    Parameters
+    ----------
+    lags, strengths : (frames, candidates); lag 0 is no candidate.
+    unvoiced : (frames,) strength of the unvoiced candidate.
+    shortest : lag of the ceiling, at which the octave cost is 0.
+    octave_cost, octave_jump, voiced_unvoiced : costs, the latter two per frame.
+
+    Returns
+    -------
+    (frames,) the candidate chosen, -1 for unvoiced.
+    """
+    frames, most = lags.shape
+    came = np.zeros((frames, most + 1), dtype=np.int64)  # candidate 0 is "unvoiced" here
+    octaves = np.zeros(most + 1)
+    octaves_before = np.zeros(most + 1)
+    score = np.zeros(most + 1)
+    score_before = np.zeros(most + 1)
+    count_before = 0
+    for i in range(frames):
+        count = 1
+        score[0] = unvoiced[i]
+        while count <= most and lags[i, count - 1] > 0.0:
+            octaves[count] = math.log2(lags[i, count - 1] / shortest)
+            score[count] = strengths[i, count - 1] - octave_cost * octaves[count]
+            count += 1
+        for c in range(count):
+            best = -np.inf
+            for b in range(count_before):
+                cost = 0.0
+                if (b == 0) != (c == 0):
+                    cost = voiced_unvoiced
+                elif c != 0:
+                    cost = octave_jump * abs(octaves[c] - octaves_before[b])
+                if score_before[b] - cost > best:
+                    best = score_before[b] - cost
+                    came[i, c] = b
+            if i > 0:
+                score[c] += best
+        octaves, octaves_before = octaves_before, octaves
+        score, score_before = score_before, score
+        count_before = count
+    path = np.zeros(frames, dtype=np.int64)
+    at = int(np.argmax(score_before[:count_before]))
+    for i in range(frames - 1, -1, -1):
+        path[i] = at - 1
+        at = came[i, at]
+    return path
+
+
+def pulses(st: ShortTime, contour: Pitch) -> Floats:
+    """Mark the glottal pulses of the voiced parts, by cross-correlation along the contour.
+
+    In the middle of each voiced part the pulse is the largest |sample| within half a period; from
+    there, to the left and to the right, the next pulse is where the waveform resembles that of the
+    last one best, 0.8 to 1.25 periods away. It counts if the correlation exceeds 0.3; one beyond
+    the edge of the voiced part is added if it exceeds 0.7.
+
+    Parameters
+    ----------
+    st : the clip on its grid.
+    contour : its pitch.
+
+    Returns
+    -------
+    (n_pulses,) s, increasing; empty where nothing is voiced. Sample n lies at ``n / sr``.
+    """
+    voiced = np.concatenate([[False], contour.voiced, [False]])
+    edges = np.flatnonzero(voiced[1:] != voiced[:-1]).reshape(-1, 2)
+    lags = np.where(contour.voiced, st.sr / np.where(contour.voiced, contour.f0, 1.0), 0.0)
+    # A pulse every shortest period is the most there can be, plus one beyond either edge.
+    found: list[Floats] = []
+    last = -np.inf
+    for begin, end in edges:
+        room = int((end - begin + 2) * st.hop / (0.8 * lags[begin:end].min())) + 4
+        marks = np.zeros(2 * room)
+        used = _pulses_of_part(st.centred, st.hop, lags, int(begin), int(end), last, marks)
+        if used:
+            part = np.sort(marks[:used])
+            last = float(part[-1])
+            found.append(part)
+    return np.concatenate(found) / st.sr if found else np.zeros(0)
+
+
+@jit
+def _period_at(lags: Floats, begin: int, end: int, hop: int, where: float) -> float:
+    """Period (samples) at a place (samples); F0 runs straight from frame to frame."""
+    place = min(max(where / hop, float(begin)), float(end - 1))
+    k = min(int(place), end - 1)
+    n = min(k + 1, end - 1)
+    return float(1.0 / ((1.0 - (place - k)) / lags[k] + (place - k) / lags[n]))
+
+
+@jit
+def _pulses_of_part(
+    x: Floats, hop: int, lags: Floats, begin: int, end: int, last: float, marks: Floats
+) -> int:
+    """Mark the pulses of the voiced frames begin ... end - 1.
+
+    Parameters
+    ----------
+    x : (n,) the clip.
+    lags : (n_frames,) periods in samples.
+    last : the last pulse of the part before, in samples: none may come too near to it.
+    marks : receives the pulses in samples, in the order of their finding.
+
+    Returns
+    -------
+    how many were found.
+    """
+    left = max((begin - 0.5) * hop, 0.0)
+    right = min((end - 0.5) * hop, len(x) - 1.0)
+    middle = 0.5 * (left + right)
+    period = _period_at(lags, begin, end, hop, middle)
+    first = _extremum(x, middle - 0.5 * period, middle + 0.5 * period)
+    used = 0
+    if first - last > 0.8 * period:
+        marks[used] = first
+        used += 1
+    for direction in (-1, 1):
+        at = first
+        nearest = last  # on the way to the right nothing can be too near
+        while used < len(marks):
+            period = _period_at(lags, begin, end, hop, at)
+            at, correlation = _next_pulse(x, at, period, direction)
+            if correlation < -1.0:
+                break
+            beyond = at < left or at > right
+            if correlation > (0.7 if beyond else 0.3) and at - nearest > 0.8 * period:
+                marks[used] = at
+                used += 1
+            if beyond:
+                break
+    return used
+
+
+@jit
+def _extremum(x: Floats, begin: float, end: float) -> float:
+    """Place of the largest |x| between two places, between the samples by a parabola."""
+    best = max(1, math.ceil(begin))
+    for k in range(best, min(len(x) - 1, int(end) + 1)):
+        if abs(x[k]) > abs(x[best]):
+            best = k
+    if best >= len(x) - 1:
+        return float(best)
+    a, b, c = abs(x[best - 1]), abs(x[best]), abs(x[best + 1])
+    bend = (b - a) + (b - c)
+    return best + (0.5 * (c - a) / bend if b >= a and b >= c and bend > 0.0 else 0.0)
+
+
+@jit
+def _next_pulse(x: Floats, at: float, period: float, direction: int) -> tuple[float, float]:
+    """Find the place 0.8 to 1.25 periods away whose surroundings (+-period/2) resemble those here.
+
+    Returns
+    -------
+    place, and normalised cross-correlation there: 0 (and one period on) where none is the best,
+    -2 where the clip ends too early to tell.
+    """
+    width = max(3, round(period))
+    here = round(at - 0.5 * period)
+    low = math.floor(0.8 * period)
+    high = math.ceil(1.25 * period)
+    size = high - low + 3  # one shift more on either side, for the parabola
+    r = np.zeros(size)
+    energy = 0.0
+    for j in range(width):
+        if 0 <= here + j < len(x):
+            energy += x[here + j] ** 2
+    usable = False
+    for s in range(size):
+        there = here + direction * (low - 1 + s)
+        if here < 0 or there < 0 or max(here, there) + width > len(x):
+            continue
+        product = 0.0
+        other = 0.0
+        for j in range(width):
+            product += x[here + j] * x[there + j]
+            other += x[there + j] ** 2
+        if energy > 0.0 and other > 0.0:
+            r[s] = product / math.sqrt(energy * other)
+        usable = True
+    if not usable:
+        return at, -2.0
+    best = 0
+    for s in range(1, size - 1):
+        if r[s] > r[s - 1] and r[s] >= r[s + 1] and (best == 0 or r[s] > r[best]):
+            best = s
+    if best == 0:
+        return at + direction * period, 0.0
+    bend = (r[best] - r[best - 1]) + (r[best] - r[best + 1])
+    shift = 0.5 * (r[best + 1] - r[best - 1]) / bend
+    return at + direction * (low - 1 + best + shift), r[best]

@@ -1,0 +1,218 @@
+"""Recipes: TOML files that say what is compared with what.
+
+The schema is closed: an unknown word is an error that suggests the nearest known one, a value out
+of range names its place, and nothing in a recipe is ever run as code. ::
+
+    title = "My speech: classical against deep"
+
+    [corpus]
+    name = "emodb"              # a corpus of `serfeat list corpora`, or
+    # manifest = "mine.csv"     # a manifest, relative to this file
+    # labels = ["anger", "neutral"]
+
+    [run]
+    seeds = [0]
+    control = ["svm"]           # also trained on shuffled labels: must score at chance
+
+    [[protocols]]
+    name = "leave_one_speaker_out"
+
+    [[entries]]
+    name = "svm"
+    model = "svm"
+    features = "classic"
+    params = { C = 10.0 }
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from serfeat import demo
+from serfeat.compare import ChosenProtocol, Entry, Plan
+from serfeat.corpora import find_root, read_corpus
+from serfeat.errors import RecipeError, SerfeatError, did_you_mean
+from serfeat.features import feature_set
+from serfeat.manifest import Manifest, read_manifest
+from serfeat.models import make_model
+from serfeat.splits import PROTOCOLS
+
+__all__ = ["Recipe", "find_recipe", "read_recipe"]
+
+LIMIT = 1 << 20  # bytes: a recipe is a page of text
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CorpusPart(_Closed):
+    """Where the recordings come from."""
+
+    name: str | None = None
+    manifest: str | None = None
+    labels: list[str] | None = None
+
+
+class RunPart(_Closed):
+    """How often, and with which control."""
+
+    seeds: list[int] = Field(default=[0], min_length=1)
+    fold_seed: int = 0
+    control: list[str] = []
+
+
+class ProtocolPart(BaseModel):
+    """A protocol and its parameters (which `serfeat.splits` knows)."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str
+
+
+class EntryPart(_Closed):
+    """A contender."""
+
+    name: str = Field(min_length=1, max_length=40)
+    model: str
+    features: str
+    params: dict[str, Any] = {}
+
+
+class Recipe(_Closed):
+    """A whole recipe, as read."""
+
+    title: str
+    corpus: CorpusPart
+    run: RunPart = RunPart()
+    protocols: list[ProtocolPart] = Field(min_length=1)
+    entries: list[EntryPart] = Field(min_length=1)
+
+    def plan(self) -> Plan:
+        """Return what `serfeat.compare.compare` runs."""
+        return Plan(
+            title=self.title,
+            entries=[Entry(e.name, e.model, e.features, e.params) for e in self.entries],
+            protocols=[ChosenProtocol(p.name, dict(p.model_extra or {})) for p in self.protocols],
+            seeds=self.run.seeds,
+            fold_seed=self.run.fold_seed,
+            control=self.run.control,
+        )
+
+    def manifest(self, recipe: Path, *, root: Path | None = None) -> Manifest:
+        """Find the recordings.
+
+        Parameters
+        ----------
+        recipe : the recipe's path; its manifest is relative to it.
+        root : folder of the corpus, where it is not found by itself.
+        """
+        if self.corpus.manifest is not None:
+            found = read_manifest(recipe.parent / self.corpus.manifest, root=root)
+        elif self.corpus.name == "demo":
+            found = read_manifest(demo.make_corpus(root or demo.default_folder()))
+        else:
+            name = str(self.corpus.name)
+            found = read_corpus(name, find_root(name, root))
+        if self.corpus.labels is None:
+            return found
+        strangers = sorted(set(self.corpus.labels) - set(found.labels))
+        if strangers:
+            raise did_you_mean("label", strangers[0], found.labels, where=recipe)
+        return found.with_rows(found.rows[found.rows["emotion"].isin(self.corpus.labels)])
+
+
+def find_recipe(name: str) -> Path:
+    """Path of a recipe: a file, or the name of one that serfeat ships (``demo``)."""
+    path = Path(name)
+    if path.suffix == ".toml" and path.is_file():
+        return path
+    here = Path(__file__).parent
+    for folder in (here / "_shipped" / "pipelines", here.parent / "pipelines"):
+        if (shipped := folder / f"{path.stem}.toml").is_file() and path.parent.name in {
+            "",
+            "pipelines",
+        }:
+            return shipped
+    raise RecipeError(
+        "no such recipe", where=name, code="missing", fix="give the path of a .toml file"
+    )
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read and check a recipe.
+
+    Raises
+    ------
+    RecipeError, UnknownNameError : not TOML, an unknown or missing word, a value of another type,
+        two entries of one name, an unknown model, feature set, protocol or parameter.
+    """
+    if path.stat().st_size > LIMIT:
+        raise RecipeError("larger than 1 MB", where=path, code="too-large")
+    try:
+        text = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"not TOML ({error})", where=path, code="not-toml") from None
+    _check_words(path, text)
+    try:
+        recipe = Recipe.model_validate(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(p) for p in first["loc"])
+        raise RecipeError(
+            f"{first['msg'][0].lower()}{first['msg'][1:]}",
+            where=f"{path}, {place}",
+            code="bad-value",
+        ) from None
+    _check_names(path, recipe)
+    return recipe
+
+
+def _check_words(path: Path, text: Mapping[str, Any]) -> None:
+    """Every word must be known; pydantic would say so without a suggestion."""
+    sections: list[tuple[str, Any, type[BaseModel]]] = [("", text, Recipe)]
+    sections += [("corpus", text.get("corpus"), CorpusPart), ("run", text.get("run"), RunPart)]
+    for i, entry in enumerate(text.get("entries") or []):
+        sections.append((f"entries {i + 1}", entry, EntryPart))
+    for place, words, model in sections:
+        for word in words if isinstance(words, dict) else ():
+            if word not in model.model_fields:
+                where = f"{path}, [{place}]" if place else path
+                raise did_you_mean("word", word, model.model_fields, where=where)
+
+
+def _check_names(path: Path, recipe: Recipe) -> None:
+    if (recipe.corpus.name is None) == (recipe.corpus.manifest is None):
+        raise RecipeError(
+            "needs either name or manifest", where=f"{path}, [corpus]", code="bad-value"
+        )
+    names = [e.name for e in recipe.entries]
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        raise RecipeError(
+            f"two entries are called {twice[0]!r}",
+            where=path,
+            code="duplicate-entry",
+            fix="give every entry a name of its own",
+        )
+    for control in recipe.run.control:
+        if control not in names:
+            raise did_you_mean("entry", control, names, where=f"{path}, [run] control")
+    try:
+        for entry in recipe.entries:
+            make_model(entry.model, **entry.params)
+            feature_set(entry.features)
+        for protocol in recipe.protocols:
+            if protocol.name not in PROTOCOLS:
+                raise did_you_mean("protocol", protocol.name, PROTOCOLS)
+            known = PROTOCOLS[protocol.name].params
+            for word in protocol.model_extra or {}:
+                if word not in known:
+                    raise did_you_mean(f"parameter of {protocol.name}", word, known or ["(none)"])
+    except SerfeatError as error:
+        error.where = str(path)
+        raise

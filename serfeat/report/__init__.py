@@ -1,0 +1,73 @@
+"""The report: a run folder becomes one page that a reader cannot be misled by.
+
+Everything here is a pure function of the run folder; the same folder gives the same bytes.
+
+The run folder
+--------------
+predictions.parquet : one row per clip x entry x protocol x fold x seed: file, start, end, corpus,
+    speaker, truth, prediction, entry, protocol, fold, seed, control (True: trained on shuffled
+    labels), p_<label> for every label.
+history.parquet : deep entries: entry, protocol, fold, seed, epoch, train_loss, train_accuracy,
+    validation_uar (NaN: none), seconds. May be empty or absent.
+costs.parquet : entry, protocol, fold, seed, control, fit_s, predict_s, n_train, n_test,
+    n_features, parameters, size_bytes. May be empty or absent.
+run.json : title, command, created, seconds, labels, corpus, protocols, entries, normalisation,
+    selection, versions, machine, failures, warnings, extraction; optional `marks`: warnings that
+    every table and figure must carry (for example that the epoch was chosen on the test fold).
+
+Contents
+--------
+`write_report` : run folder -> report.html, leaderboard.csv, leaderboard.md.
+`as_text`      : the leaderboard as rows of text for a terminal.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["as_text", "write_report"]
+
+
+def write_report(folder: Path) -> Path:
+    """Write report.html, leaderboard.csv and leaderboard.md into a run folder.
+
+    Parameters
+    ----------
+    folder : a run folder (see the module).
+
+    Returns
+    -------
+    Path of report.html: one page without script and without any request, so that it opens offline
+    and can be sent by mail.
+
+    Raises
+    ------
+    StoreError : a part of the folder is missing or cannot be read.
+    """
+    # jinja2 and matplotlib are needed here only; `import serfeat` stays quick.
+    from serfeat.report import page, tables
+
+    run = tables.read_run(Path(folder))
+    _write(Path(folder) / "leaderboard.csv", tables.as_csv(run))
+    _write(Path(folder) / "leaderboard.md", page.markdown(run))
+    return _write(Path(folder) / "report.html", page.render(run))
+
+
+def as_text(board: pd.DataFrame) -> list[list[str]]:
+    """The leaderboard (`serfeat.stats.leaderboard`) as rows of text; the first is the header."""
+    from serfeat.report import tables
+
+    return tables.as_text(board)
+
+
+def _write(path: Path, text: str) -> Path:
+    """Write through a neighbour, so that a killed run leaves the old file or the new one."""
+    part = path.with_name(f".{path.name}.part")
+    # A name from a non-UTF-8 file system may hold lone surrogates; they become "?".
+    part.write_bytes(text.encode("utf-8", "replace"))
+    part.replace(path)
+    return path

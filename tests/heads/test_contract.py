@@ -1,0 +1,135 @@
+"""What every head must do: these tests run over the whole table `HEADS`, and over its variants."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from serfeat.errors import UnknownNameError
+from serfeat.heads import HEADS, SOURCES, make_head
+
+FEATURES, CLASSES = 5, 4
+# Small sizes, so that the tests are quick; a head that is not here is tested with its defaults.
+SIZES = {
+    "mlp": [{}, {"pooling": "mean_std", "batch_norm": True, "dropout": 0.0}],
+    "timnet": [
+        {"filters": 6, "n_dilations": 4, "variant": v}
+        for v in ("full", "no_bd", "no_ms", "no_df", "tcn")
+    ],
+    "am_resnet": [
+        {"width": 8},
+        {"width": 8, "variant": "mr", "zero_is_silence": True},
+        {"width": 8, "variant": "resnet", "fixed_length": 50},
+        {"width": 8, "strides": (2, 2, 1), "bn_statistics": "paper"},
+    ],
+}
+CASES = [pytest.param(n, p, id=f"{n}-{i}") for n in HEADS for i, p in enumerate(SIZES.get(n, [{}]))]
+LENGTHS = torch.tensor([21, 40, 3, 17, 33, 8, 1, 30])
+
+
+def _head(name, params, seed=0):
+    torch.manual_seed(seed)
+    return make_head(name, FEATURES, CLASSES, **params)
+
+
+def _batch(seed=1):
+    x = torch.randn(8, 40, FEATURES, generator=torch.Generator().manual_seed(seed))
+    for i, n in enumerate(LENGTHS.tolist()):
+        x[i, n:] = 0
+    return x
+
+
+def _trained_statistics(head):
+    """Move the batch statistics away from 0 and 1, where padding would go unnoticed."""
+    head.train()
+    with torch.no_grad():
+        for _ in range(3):
+            head(3 * _batch() + 1, LENGTHS)
+    return head.eval()
+
+
+@pytest.mark.parametrize(("name", "params"), CASES)
+def test_logits_have_the_shape_and_depend_on_each_clip(name, params):
+    head = _trained_statistics(_head(name, params))
+    logits = head(_batch(), LENGTHS)
+    assert logits.shape == (8, CLASSES)
+    assert torch.isfinite(logits).all()
+    assert len(logits.unique(dim=0)) == 8
+
+
+@pytest.mark.parametrize(("name", "params"), CASES)
+def test_every_parameter_gets_a_gradient(name, params):
+    """Catches a layer that was built but is not used, and a mask that cuts everything off."""
+    head = _head(name, params).train()
+    target = torch.arange(8) % CLASSES
+    F.cross_entropy(head(_batch(), LENGTHS), target).backward()
+    for label, parameter in head.named_parameters():
+        assert parameter.grad is not None, label
+        assert torch.isfinite(parameter.grad).all(), label
+        assert float(parameter.grad.abs().sum()) > 0, label
+
+
+@pytest.mark.parametrize(("name", "params"), CASES)
+@pytest.mark.parametrize("fill", [0.0, 7.0, float("nan")])
+def test_padding_changes_nothing(name, params, fill):
+    """The defining test. Catches unmasked means, reversals and max-pooled masks."""
+    head = _trained_statistics(_head(name, params))
+    x = _batch()
+    padded = torch.full((8, 40 + 67, FEATURES), fill)
+    for i, n in enumerate(LENGTHS.tolist()):
+        padded[i, :n] = x[i, :n]
+    tolerance = 1e-5 if name == "am_resnet" else 1e-6
+    difference = (head(padded, LENGTHS) - head(x, LENGTHS)).abs().max()
+    assert float(difference) < tolerance
+
+
+@pytest.mark.parametrize(("name", "params"), CASES)
+def test_alone_is_as_in_a_batch(name, params):
+    head = _trained_statistics(_head(name, params))
+    x = _batch()
+    together = head(x, LENGTHS)
+    for i, n in enumerate(LENGTHS.tolist()):
+        alone = head(x[i : i + 1, :n], LENGTHS[i : i + 1])[0]
+        assert float((alone - together[i]).abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize(("name", "params"), CASES)
+def test_same_seed_same_weights_and_state_round_trip(name, params):
+    first, second, other = (_head(name, params, seed) for seed in (3, 3, 4))
+    for key, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[key]), key
+    assert any(not torch.equal(v, other.state_dict()[k]) for k, v in first.state_dict().items())
+    other.load_state_dict(_trained_statistics(first).state_dict())
+    assert torch.equal(other.eval()(_batch(), LENGTHS), first(_batch(), LENGTHS))
+
+
+@pytest.mark.parametrize(("name", "params"), CASES)
+def test_eight_clips_can_be_learnt_by_heart(name, params):
+    no_dropout = {} if name == "am_resnet" else {"dropout": 0.0}
+    head = _head(name, params | no_dropout).train()
+    lengths = torch.full((8,), 40)
+    x = torch.randn(8, 40, FEATURES, generator=torch.Generator().manual_seed(5))
+    x = x + torch.randn(8, 1, FEATURES, generator=torch.Generator().manual_seed(6))
+    target = torch.arange(8) % CLASSES
+    optimizer = torch.optim.Adam(head.parameters(), lr=2e-2)
+    for _ in range(300):
+        loss = F.cross_entropy(head(x, lengths), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if float(loss) < 0.02:
+            break
+    assert (head(x, lengths).argmax(1) == target).all()
+    assert float(loss) < 0.1
+
+
+def test_every_head_names_its_source():
+    assert set(SOURCES) == set(HEADS)
+
+
+def test_unknown_names_come_with_the_nearest_known_one():
+    with pytest.raises(UnknownNameError, match="did you mean 'timnet'"):
+        make_head("timmnet", 3, 2)
+    with pytest.raises(UnknownNameError, match="head timnet.*did you mean 'filters'"):
+        make_head("timnet", 3, 2, filter=5)

@@ -1,0 +1,262 @@
+"""PLP against openSMILE's binary, a known all-pole auditory spectrum and invariances."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.signal import lfilter
+
+from serfeat.errors import FeatureError, UnknownNameError
+from serfeat.lld import plp as module
+from serfeat.lld.plp import (
+    DESCRIPTORS,
+    VARIANTS,
+    critical_bands,
+    equal_loudness,
+    plp,
+    rasta_filter,
+)
+from serfeat.shorttime import ShortTime
+
+PLP, RASTA_PLP, PLP_ERB = DESCRIPTORS
+
+# Specification text for openSMILE: frames -> pre-emphasis -> Hamming -> FFT -> mel -> PLP.
+OPENSMILE = r"""
+[componentInstances:cComponentManager]
+instance[dataMemory].type=cDataMemory
+\{{\cm[source{{?}}:source include config]}}
+[componentInstances:cComponentManager]
+instance[cut].type=cFramer
+instance[emph].type=cVectorPreemphasis
+instance[taper].type=cWindower
+instance[spec].type=cTransformFFT
+instance[mag].type=cFFTmagphase
+instance[bands].type=cMelspec
+instance[percept].type=cPlp
+instance[out].type=cVectorConcat
+[cut:cFramer]
+reader.dmLevel=wave
+writer.dmLevel=cut
+noPostEOIprocessing=1
+frameSize=0.025
+frameStep=0.01
+frameCenterSpecial=left
+[emph:cVectorPreemphasis]
+reader.dmLevel=cut
+writer.dmLevel=emph
+k={k}
+[taper:cWindower]
+reader.dmLevel={before}
+writer.dmLevel=taper
+winFunc=ham
+[spec:cTransformFFT]
+reader.dmLevel=taper
+writer.dmLevel=spec
+[mag:cFFTmagphase]
+reader.dmLevel=spec
+writer.dmLevel=mag
+[bands:cMelspec]
+reader.dmLevel=mag
+writer.dmLevel=bands
+htkcompatible=1
+usePower=1
+specScale=mel
+nBands=26
+lofreq=0
+hifreq=8000
+[percept:cPlp]
+reader.dmLevel=bands
+writer.dmLevel=percept
+htkcompatible=1
+lpOrder={order}
+firstCC=1
+cepLifter=22
+compression=0.33
+doAud=1
+doLog=0
+doInvLog=0
+doIDFT=1
+doLP=1
+doLpToCeps=1
+[out:cVectorConcat]
+reader.dmLevel=percept
+writer.dmLevel=lld
+\{{\cm[sink{{?}}:include external sink]}}
+"""
+
+
+@pytest.fixture(scope="module")
+def speechlike() -> np.ndarray:
+    """2 s of noise through two resonances, on the 16-bit grid, at 16 kHz."""
+    poles = [0.97 * np.exp(0.3j), 0.97 * np.exp(-0.3j), 0.95 * np.exp(1j), 0.95 * np.exp(-1j)]
+    x = lfilter([1], np.poly(poles).real, np.random.default_rng(0).standard_normal(32_000))
+    return np.round(x / np.abs(x).max() * 0.5 * 32767) / 32767
+
+
+# ------------------------------------------------------------------- an independent implementation
+@pytest.mark.parametrize(("order", "k"), [(5, 0.97), (12, 0.0)])
+def test_htk_is_opensmiles(speechlike: np.ndarray, tmp_path: Path, order: int, k: float) -> None:
+    """Catches 1/3 for 0.33, the loudness curve of other frequencies, missing end bands.
+
+    openSMILE computes in float32, and a higher order is worse conditioned.
+    """
+    opensmile = pytest.importorskip("opensmile")
+    config = tmp_path / "chain.conf"
+    config.write_text(OPENSMILE.format(k=k, before="emph" if k else "cut", order=order))
+    smile = opensmile.Smile(feature_set=str(config), feature_level="lld")
+    theirs = smile(speechlike.astype(np.float32) * np.float32(32767 / 32768), 16_000)[0].T
+    ours = plp(speechlike, 16_000, order=order, preemphasis=k, align="left")[:, 1:]
+    np.testing.assert_allclose(ours, theirs[: len(ours)], atol={5: 5e-6, 12: 1e-4}[order])
+
+
+# ------------------------------------------------------------------------------------- closed form
+def test_an_all_pole_auditory_spectrum_gives_its_own_model() -> None:
+    """Catches wrong weights in the inverse DFT: the sampled AR(5) spectrum must come back.
+
+    The poles are well inside the circle, so that the autocorrelation does not wrap around.
+    """
+    poles = 0.3 * np.exp(1j * np.array([0.6, -0.6, 1.9, -1.9, np.pi]))
+    a = np.poly(poles).real
+    n_bands = 60
+    w = np.pi * np.arange(n_bands + 2) / (n_bands + 1)
+    response = np.polyval(a[::-1], np.exp(-1j * w))
+    spectrum = 4.0 / np.abs(response) ** 2
+    got = module._all_pole_cepstrum(np.r_[spectrum[1:-1]][None], 5, 5)
+    # The two end points are copied from their neighbours, which is all that differs.
+    from serfeat.spectrum import lpcc
+
+    expected = lpcc(a, 4.0, 5)
+    np.testing.assert_allclose(got[0], expected, atol=2e-3)
+
+
+def test_flat_loudness_has_no_shape() -> None:
+    got = module._all_pole_cepstrum(np.full((1, 26), 9.0), 12, 12)
+    np.testing.assert_allclose(got[0, 0], np.log(9.0))
+    np.testing.assert_allclose(got[0, 1:], 0.0, atol=1e-12)
+
+
+def test_equal_loudness_is_hermanskys_in_rad_per_s() -> None:
+    """The printed form in w = 2 pi f; HTK's rounded constants in Hz agree to 1 %."""
+    f = np.array([100.0, 500.0, 1000.0, 3000.0, 7000.0])
+    w2 = (2 * np.pi * f) ** 2
+    printed = (w2 + 56.8e6) * w2**2 / ((w2 + 6.3e6) ** 2 * (w2 + 0.38e9))
+    np.testing.assert_allclose(equal_loudness(f), printed, rtol=0.01)
+    fall = equal_loudness(f, above_5_khz=True) / equal_loudness(f)
+    np.testing.assert_allclose(fall[:3], 1.0, atol=1e-3)
+    half = equal_loudness(5000.0, above_5_khz=True) / equal_loudness(5000.0)
+    assert half == pytest.approx(0.5, abs=0.01)
+
+
+def test_equal_loudness_acts_on_frequencies_not_energies(speechlike: np.ndarray) -> None:
+    """The fault of a published package: then a gain would change the shape."""
+    for variant in VARIANTS:
+        loud = plp(speechlike, 16_000, variant=variant)[3:-3]
+        quiet = plp(speechlike / 4, 16_000, variant=variant)[3:-3]
+        np.testing.assert_allclose(loud[:, 1:], quiet[:, 1:], atol=1e-9)
+        np.testing.assert_allclose(loud[:, 0] - quiet[:, 0], 0.33 * 2 * np.log(4), atol=1e-9)
+
+
+def test_bark_bands_look_further_down_than_up() -> None:
+    """A tone excites the bands above it more than those below; catches a mirrored curve."""
+    weights, centres = critical_bands("hermansky", 16_000, 512)
+    assert len(centres) == 20  # 0 ... 19.7 Bark in steps of about one, without the ends
+    tone = np.argmin(np.abs(np.arange(257) * 31.25 - centres[9]))
+    excited = weights[:, tone]
+    assert excited[9] == 1.0
+    assert excited[10] > 5 * excited[8] > 0
+    assert excited[12] == 0.0
+    assert excited[7] == 0.0
+
+
+def test_erb_bands_widen_with_frequency() -> None:
+    weights, centres = critical_bands("erb", 16_000, 4096)
+    assert len(centres) == 40
+    assert centres[0] == pytest.approx(50.0)
+    assert centres[-1] == pytest.approx(8000.0)
+    width = (weights > 0.5).sum(1)[5:35]
+    assert (np.diff(width) >= 0).all()
+    assert width[-1] > 5 * width[0]
+    # The equivalent rectangular width of a band is its ERB.
+    area = weights[20].sum() * 16_000 / 4096
+    assert area == pytest.approx(24.7 * (4.37 * centres[20] / 1000 + 1), rel=0.03)
+
+
+# ------------------------------------------------------------------------------------------- RASTA
+def test_rasta_is_the_printed_filter() -> None:
+    """Impulse response by hand: catches the numerator reversed (its sign flipped)."""
+    x = np.zeros((50, 1))
+    x[10] = 1.0
+    got = rasta_filter(x)[:, 0]
+    expected = np.zeros(50)
+    for n in range(10, 50):
+        past = [x[n - j, 0] for j in range(5)]
+        expected[n] = 0.94 * expected[n - 1] + 0.1 * np.dot([2, 1, 0, -1, -2], past)
+    np.testing.assert_allclose(got, expected, atol=1e-14)
+    assert got[10] == pytest.approx(0.2)
+
+
+def test_rasta_removes_a_fixed_channel(speechlike: np.ndarray) -> None:
+    """A channel with a gentle slope changes plain PLP, and RASTA-PLP hardly."""
+    through = lfilter([1.0, -0.5], [1.0], speechlike)
+    settings = {"variant": "hermansky", "order": 5}
+    moved = {}
+    for rasta in (False, True):
+        clean = plp(speechlike, 16_000, rasta=rasta, **settings)[20:-20, 1:]
+        coloured = plp(through, 16_000, rasta=rasta, **settings)[20:-20, 1:]
+        moved[rasta] = np.abs((coloured - clean).mean(0)).max()
+    assert moved[False] > 0.05
+    assert moved[True] < 0.1 * moved[False]
+
+
+def test_rasta_removes_a_constant_exactly() -> None:
+    bands = np.random.default_rng(3).standard_normal((40, 6))
+    offset = rasta_filter(bands + np.arange(6.0))
+    np.testing.assert_allclose(offset, rasta_filter(bands), atol=1e-12)
+    np.testing.assert_allclose(rasta_filter(np.full((5, 2), 7.0)), 0.0, atol=1e-12)
+
+
+# ------------------------------------------------------------------------------ shapes and the edge
+def test_descriptors_are_the_function_without_the_level(speechlike: np.ndarray) -> None:
+    st = ShortTime(speechlike, 16_000)
+    np.testing.assert_array_equal(PLP(st), plp(speechlike, 16_000)[:, 1:])
+    np.testing.assert_array_equal(
+        RASTA_PLP(st), plp(speechlike, 16_000, variant="hermansky", rasta=True)[:, 1:]
+    )
+    np.testing.assert_array_equal(PLP_ERB(st), plp(speechlike, 16_000, variant="erb")[:, 1:])
+    assert PLP.columns == tuple(f"plp_{k}" for k in range(1, 13))
+
+
+def test_compressions_differ(speechlike: np.ndarray) -> None:
+    got = {c: plp(speechlike, 16_000, variant="erb", compression=c) for c in ("sqrt", "cuberoot")}
+    assert np.abs(got["sqrt"] - got["cuberoot"])[3:-3, 1:].max() > 0.1
+    log = plp(speechlike, 16_000, variant="erb", compression="log", n_cepstra=13)
+    assert log.shape == (201, 14)
+    quiet = plp(speechlike / 4, 16_000, variant="erb", compression="log", n_cepstra=13)
+    np.testing.assert_allclose((log - quiet)[3:-3, 0], np.sqrt(40) * 2 * np.log(4), rtol=1e-9)
+    np.testing.assert_allclose((log - quiet)[3:-3, 1:], 0.0, atol=1e-9)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("sr", [8_000, 16_000, 44_100])
+@pytest.mark.parametrize("rasta", [False, True])
+@pytest.mark.filterwarnings("error")
+def test_odd_signals_stay_finite(variant: str, sr: int, rasta: bool) -> None:
+    impulse = np.zeros(sr // 20)
+    impulse[len(impulse) // 2] = 1.0
+    tone = np.sin(2 * np.pi * 440 * np.arange(sr // 20) / sr)
+    for x in (np.zeros(1), np.ones(1), np.zeros(900), np.full(900, 0.5), impulse, np.sign(tone)):
+        got = plp(x, sr, variant=variant, rasta=rasta)
+        assert got.shape == (1 + len(x) // round(0.01 * sr), 13)
+        assert np.isfinite(got).all()
+
+
+def test_wrong_settings_say_so() -> None:
+    x = np.zeros(1600)
+    with pytest.raises(UnknownNameError, match="did you mean 'hermansky'"):
+        plp(x, 16_000, variant="hermanski")
+    with pytest.raises(UnknownNameError, match="compression"):
+        plp(x, 16_000, compression="cube")  # type: ignore[arg-type]
+    with pytest.raises(FeatureError, match="expected 1 to 21"):
+        plp(x, 16_000, variant="hermansky", order=30)

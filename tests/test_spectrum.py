@@ -1,0 +1,233 @@
+"""Scales, filter banks, transforms and linear prediction, against closed forms and scipy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.linalg import solve_toeplitz
+from scipy.signal import lfilter
+
+from serfeat import spectrum
+from serfeat.errors import FeatureError
+
+POLES = [0.95 * np.exp(0.5j), 0.95 * np.exp(-0.5j), 0.9 * np.exp(1.6j), 0.9 * np.exp(-1.6j)]
+AR4 = np.poly(POLES).real
+
+
+@pytest.fixture
+def frames() -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((40, 400)) * np.hamming(400)
+
+
+def direct_lags(x: np.ndarray, n: int) -> np.ndarray:
+    length = x.shape[1]
+    return np.array([[v[: length - k] @ v[k:] for k in range(n)] for v in x])
+
+
+# ------------------------------------------------------------------------------------------ scales
+def test_htk_mel_of_1_khz_is_1000() -> None:
+    assert spectrum.hz_to_mel(1000.0, "htk") == pytest.approx(1000.0, abs=0.1)
+    assert spectrum.hz_to_mel(0.0, "htk") == 0.0
+
+
+def test_slaney_mel_of_its_knee() -> None:
+    """Catches a wrong knee: 15 mel at 1 kHz, 42 mel at 6.4 kHz (27 log steps)."""
+    np.testing.assert_allclose(spectrum.hz_to_mel([1000.0, 6400.0]), [15.0, 42.0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("scale", ["slaney", "htk"])
+def test_mel_and_back(scale: spectrum.MelScale) -> None:
+    f = np.linspace(0, 22050, 1000)
+    np.testing.assert_allclose(
+        spectrum.mel_to_hz(spectrum.hz_to_mel(f, scale), scale), f, atol=1e-8
+    )
+
+
+def test_bark_and_erb() -> None:
+    f = np.linspace(0, 8000, 100)
+    np.testing.assert_allclose(spectrum.bark_to_hz(spectrum.hz_to_bark(f)), f, atol=1e-9)
+    assert spectrum.hz_to_bark(600.0) == pytest.approx(6 * np.log(1 + np.sqrt(2)))
+    assert spectrum.erb(1000.0) == pytest.approx(132.639)
+    # The rate counts bandwidths: its slope is 1 / bandwidth (the constants agree to 1 %).
+    slope = np.diff(spectrum.hz_to_erb_rate([2000.0, 2001.0]))[0]
+    assert slope * spectrum.erb(2000.0) == pytest.approx(1.0, rel=0.01)
+
+
+# ------------------------------------------------------------------------------------------- banks
+@pytest.mark.parametrize(("sr", "n_fft", "n"), [(22050, 2048, 128), (8000, 256, 20)])
+def test_slaney_bank_is_librosas(sr: int, n_fft: int, n: int) -> None:
+    librosa = pytest.importorskip("librosa")
+    expected = librosa.filters.mel(sr=sr, n_fft=n_fft, n_mels=n, dtype=np.float64)
+    np.testing.assert_allclose(spectrum.mel_filterbank(sr, n_fft, n), expected, atol=1e-12)
+
+
+def test_htk_bank_sums_to_one_between_its_first_and_last_peak() -> None:
+    """Triangles straight in mel overlap to exactly 1; straight in Hz they do not."""
+    bank = spectrum.mel_filterbank(16000, 512, 26, scale="htk")
+    peaks = spectrum.mel_to_hz(np.linspace(0, spectrum.hz_to_mel(8000, "htk"), 28), "htk")
+    f = np.arange(257) * 16000 / 512
+    inside = (f >= peaks[1]) & (f <= peaks[-2])
+    np.testing.assert_allclose(bank.sum(0)[inside], 1.0, atol=1e-12)
+    assert (bank[:, 0] == 0).all()  # HTK leaves the DC bin out
+    in_hz = spectrum.mel_filterbank(16000, 512, 26, scale="htk", linear_in="hz")
+    assert 0.01 < np.abs(bank - in_hz).max() < 0.02
+
+
+def test_bank_is_cut_at_nyquist_and_read_only() -> None:
+    bank = spectrum.mel_filterbank(8000, 256, 26, f_low=20, f_high=8000, scale="htk")
+    same = spectrum.mel_filterbank(8000, 256, 26, f_low=20, f_high=4000, scale="htk")
+    np.testing.assert_array_equal(bank, same)
+    assert not bank.flags.writeable
+    with pytest.raises(FeatureError, match="f_low < f_high"):
+        spectrum.mel_filterbank(8000, 256, 26, f_low=5000)
+
+
+# -------------------------------------------------------------------------------------- transforms
+def test_dct_is_orthonormal() -> None:
+    matrix = spectrum.dct_ortho(np.eye(26))
+    np.testing.assert_allclose(matrix @ matrix.T, np.eye(26), atol=1e-12)
+    np.testing.assert_allclose(spectrum.dct_ortho(np.full(26, -100.0), 1), -100 * np.sqrt(26))
+    with pytest.raises(FeatureError, match="1 to 26"):
+        spectrum.dct_ortho(np.eye(26), 27)
+
+
+@pytest.mark.parametrize("n_lags", [13, 100])
+def test_autocorrelation_is_the_direct_sum(frames: np.ndarray, n_lags: int) -> None:
+    """Both paths (matrix, DCT-I); catches a wrong weight of the first or last bin."""
+    power = np.abs(np.fft.rfft(frames, 512)) ** 2
+    got = spectrum.autocorrelation(power, n_lags)
+    np.testing.assert_allclose(got, direct_lags(frames, n_lags), atol=1e-10)
+
+
+def test_autocorrelation_of_every_lag(frames: np.ndarray) -> None:
+    power = np.abs(np.fft.rfft(frames, 1024)) ** 2
+    got = spectrum.autocorrelation(power)
+    assert got.shape == (40, 513)
+    np.testing.assert_allclose(got[:, :400], direct_lags(frames, 400), atol=1e-10)
+
+
+def test_delta_of_a_ramp_is_its_slope() -> None:
+    """Catches a wrong divisor; at the ends the repeated frame makes the slope smaller."""
+    got = spectrum.delta(3.0 * np.arange(10.0)[:, None])[:, 0]
+    np.testing.assert_allclose(got[2:-2], 3.0)
+    np.testing.assert_allclose(got[0], 3.0 * (1 * 1 + 2 * 2) / 10)
+
+
+def test_delta_follows_a_linear_filter() -> None:
+    c = np.random.default_rng(1).standard_normal((50, 3))
+    padded = np.pad(c, ((2, 2), (0, 0)), mode="edge")
+    expected = lfilter([0.2, 0.1, 0.0, -0.1, -0.2], [1.0], padded, axis=0)[4:]
+    np.testing.assert_allclose(spectrum.delta(c), expected, atol=1e-14)
+
+
+def test_delta_through_nan_is_nan() -> None:
+    c = np.arange(9.0)
+    c[4] = np.nan
+    got = spectrum.delta(c)
+    assert np.isnan(got[2:7]).all()
+    assert np.isfinite(got[[0, 1, 7, 8]]).all()
+
+
+def test_delta_of_one_frame_is_zero() -> None:
+    np.testing.assert_array_equal(spectrum.delta(np.array([[5.0, 7.0]])), [[0.0, 0.0]])
+    assert spectrum.delta(np.empty((0, 3))).shape == (0, 3)
+
+
+# -------------------------------------------------------------------------------------- prediction
+@pytest.mark.parametrize("order", [1, 2, 12, 18])
+def test_levinson_solves_the_normal_equations(frames: np.ndarray, order: int) -> None:
+    r = direct_lags(frames, order + 1)
+    model = spectrum.levinson(r)
+    expected = [np.r_[1, -solve_toeplitz(q[:order], q[1:])] for q in r]
+    np.testing.assert_allclose(model.a, expected, atol=1e-9)
+    np.testing.assert_allclose(model.error, np.einsum("tk,tk->t", model.a, r), rtol=1e-9)
+    np.testing.assert_allclose(model.a[:, -1], model.reflection[:, -1], atol=0)
+    assert (np.abs(model.reflection) < 1).all()
+
+
+def test_levinson_keeps_leading_axes(frames: np.ndarray) -> None:
+    r = direct_lags(frames, 5)
+    model = spectrum.levinson(r.reshape(8, 5, 5))
+    assert [v.shape for v in model] == [(8, 5, 5), (8, 5), (8, 5, 4)]
+    one = spectrum.levinson(r[0])
+    assert one.a.shape == (5,)
+    np.testing.assert_array_equal(one.a, model.a[0, 0])
+
+
+def test_levinson_of_nothing_and_of_the_predictable() -> None:
+    """Silence, DC, a pure tone and NaN: no crash, no instability, no infinity."""
+    n = np.arange(5)
+    r = np.stack([0 * n, 1.0 + 0 * n, np.cos(0.3 * n), np.full(5, 1e-320), np.full(5, np.nan)])
+    model = spectrum.levinson(r)
+    np.testing.assert_array_equal(model.a[0], [1, 0, 0, 0, 0])
+    assert model.error[0] == 0
+    assert np.isfinite(model.a[:4]).all()
+    assert (np.abs(model.reflection[:4]) < 1).all()
+    assert np.isnan(model.a[4, 1:]).all()
+
+
+def test_burg_is_librosas(frames: np.ndarray) -> None:
+    librosa = pytest.importorskip("librosa")
+    expected = librosa.lpc(frames, order=12)
+    np.testing.assert_allclose(spectrum.burg(frames, 12).a, expected, atol=1e-10)
+
+
+def test_burg_finds_the_poles_of_noise() -> None:
+    x = lfilter([1], AR4, np.random.default_rng(1).standard_normal(200_000))[None, 1000:]
+    model = spectrum.burg(x, 4)
+    np.testing.assert_allclose(model.a[0], AR4, atol=0.01)
+    assert model.error[0] == pytest.approx(1.0, abs=0.02)
+
+
+def test_burg_of_silence_dc_and_short_frames() -> None:
+    model = spectrum.burg(np.stack([np.zeros(30), np.ones(30)]), 4)
+    np.testing.assert_array_equal(model.a[0], [1, 0, 0, 0, 0])
+    assert np.isfinite(model.a).all()
+    assert (model.error >= 0).all()
+    with pytest.raises(FeatureError, match="length > order"):
+        spectrum.burg(np.zeros((3, 4)), 4)
+
+
+def test_lpcc_is_the_cepstrum_of_the_model() -> None:
+    """Catches k/n turned into n/k and a lost first term; the FFT cepstrum knows no recursion."""
+    cepstrum = np.fft.ifft(np.log(4.0 / np.abs(np.fft.fft(AR4, 8192)) ** 2)).real
+    got = spectrum.lpcc(AR4, 4.0, 30)
+    np.testing.assert_allclose(got, cepstrum[:31], atol=1e-12)
+
+
+def test_lpcc_of_one_pole_is_a_power_series() -> None:
+    n = np.arange(1, 9)
+    np.testing.assert_allclose(spectrum.lpcc([1, -0.8], 1.0, 8)[1:], 0.8**n / n, rtol=1e-12)
+    assert np.isnan(spectrum.lpcc([1, 0.0], 0.0, 3)[0])
+
+
+def test_lsf_golden() -> None:
+    """Values of pysptk.lpc2lsp for the same polynomial."""
+    expected = [0.48692843, 0.63844796, 1.51262642, 1.70125134]
+    np.testing.assert_allclose(spectrum.lsf(AR4), expected, atol=1e-8)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 12, 13, 24])
+def test_lsf_are_the_roots_of_the_sum_and_difference(frames: np.ndarray, order: int) -> None:
+    a = spectrum.levinson(direct_lags(frames, order + 1)).a
+    for got, poly in zip(spectrum.lsf(a), a, strict=True):
+        ends = np.r_[poly, 0], np.r_[0, poly[::-1]]
+        roots = np.concatenate([np.roots(ends[0] + ends[1]), np.roots(ends[0] - ends[1])])
+        angles = np.angle(roots)
+        expected = np.sort(angles[(angles > 1e-7) & (angles < np.pi - 1e-7)])
+        np.testing.assert_allclose(got, expected, atol=1e-7)
+
+
+def test_lsf_of_flat_and_unstable_models() -> None:
+    np.testing.assert_allclose(spectrum.lsf([1, 0, 0, 0, 0]), np.pi * np.arange(1, 5) / 5)
+    assert np.isnan(spectrum.lsf([1.0, -2.0, 1.5])).all()  # poles outside the circle
+    assert np.isnan(spectrum.lsf([1.0, np.nan, 0.1])).all()
+
+
+def test_kernels_are_the_same_without_the_compiler(frames: np.ndarray) -> None:
+    r = direct_lags(frames[:3], 9)
+    compiled = spectrum.levinson(r)
+    plain = spectrum.LinearPrediction(np.zeros((3, 9)), np.zeros(3), np.zeros((3, 8)))
+    kernel = getattr(spectrum._levinson_frames, "py_func", spectrum._levinson_frames)
+    kernel(r, *plain)
+    np.testing.assert_allclose(plain.a, compiled.a, atol=1e-13)

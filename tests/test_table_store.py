@@ -1,0 +1,110 @@
+"""Tables and the store: what is written is read back, and what is old is never served."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from serfeat.errors import ManifestError, StoreError
+from serfeat.store import Row, Store, read_metadata, read_table, write_table
+from serfeat.table import clip_index, frame_index
+
+
+def index() -> pd.MultiIndex:
+    return clip_index(["a.wav", "b.wav", "b.wav"], [0, 0, 1.5], [np.nan, 1.5, 2.25])
+
+
+def test_index_is_audformats() -> None:
+    audformat = pytest.importorskip("audformat")
+    audformat.assert_index(index())
+    audformat.assert_no_duplicates(index())
+
+
+def test_duplicates_are_refused() -> None:
+    with pytest.raises(ManifestError, match=r"1 rows have .* 'a.wav'"):
+        clip_index(["a.wav", "a.wav"])
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+@pytest.mark.parametrize("level", ["functionals", "lld"])
+def test_round_trip(tmp_path: Path, suffix: str, level: str) -> None:
+    """Catches a frame time that forgets the segment's start."""
+    rows = index()
+    if level == "lld":
+        rows = frame_index(rows, [3, 2, 2], 0.01)
+        assert rows[-1][3] == pd.Timedelta("1.51s")
+    values = np.arange(len(rows) * 2, dtype=np.float32).reshape(-1, 2)
+    values[0, 0] = np.nan
+    table = pd.DataFrame(values, index=rows, columns=["f0_hz", "zcr_per_s"])
+    path = tmp_path / f"t{suffix}"
+    write_table(table, path, units={"f0_hz": "Hz"}, provenance={"made": "here"})
+    again = read_table(path)
+    pd.testing.assert_frame_equal(again.astype(np.float32), table)
+    meta = read_metadata(path)
+    assert meta["units"] == {"f0_hz": "Hz"}
+    assert meta["provenance"] == {"made": "here"}
+    assert not list(tmp_path.glob(".serfeat-*"))
+
+
+def test_csv_has_decimal_seconds(tmp_path: Path) -> None:
+    write_table(pd.DataFrame({"x": [1.0, 2.0, 3.0]}, index=index()), tmp_path / "t.csv")
+    lines = (tmp_path / "t.csv").read_text().splitlines()
+    assert lines[0] == "file,start,end,x"
+    assert lines[1] == "a.wav,0.0,,1.0"
+    assert lines[3] == "b.wav,1.5,2.25,3.0"
+
+
+def test_unwritable_and_unknown(tmp_path: Path) -> None:
+    table = pd.DataFrame({"x": [1.0]}, index=clip_index(["a"]))
+    with pytest.raises(StoreError, match=r"use \.parquet or \.csv"):
+        write_table(table, tmp_path / "t.xlsx")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot write here"):
+        write_table(table, tmp_path / "file" / "t.csv")
+
+
+def rows(*keys: str, frames: int = 2) -> list[Row]:
+    return [
+        Row(k, np.full((frames, 3), i, dtype=np.float32), ("odd",), 1.0) for i, k in enumerate(keys)
+    ]
+
+
+def test_store_adds_and_reads(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s", ("a", "b", "c"))
+    store.add(rows("k1", "k2"))
+    store.add(rows("k3"))
+    store.add([])
+    assert store.keys() == {"k1", "k2", "k3"}
+    found = Store(tmp_path / "s", ("a", "b", "c")).rows(["k2", "k9"])
+    assert set(found) == {"k2"}
+    assert (found["k2"].values == 1).all()
+    assert found["k2"].values.shape == (2, 3)
+    assert found["k2"].flags == ("odd",)
+
+
+def test_store_refuses_other_columns(tmp_path: Path) -> None:
+    Store(tmp_path / "s", ("a", "b"))
+    with pytest.raises(StoreError, match="2 columns"):
+        Store(tmp_path / "s", ("a", "c"))
+
+
+def test_a_damaged_segment_costs_its_rows_only(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s", ("a", "b", "c"))
+    store.add(rows("k1", "k2", frames=200))
+    store.add(rows("k3"))
+    victim = max(store.folder.glob("seg-*.parquet"), key=lambda p: p.stat().st_size)
+    raw = bytearray(victim.read_bytes())
+    raw = raw[: len(raw) // 2]
+    victim.write_bytes(raw)
+    assert store.keys() == {"k3"}
+    assert len(list(store.folder.glob("*.damaged"))) == 1
+
+
+def test_store_card_says_what_it_holds(tmp_path: Path) -> None:
+    Store(tmp_path / "s", ("a",), {"features": "classic"})
+    card = json.loads((tmp_path / "s" / "store.json").read_text())
+    assert card == {"format": 1, "columns": ["a"], "features": "classic"}
