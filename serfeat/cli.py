@@ -39,6 +39,12 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes; 0 uses all cores.")]
 Root = Annotated[Path | None, typer.Option(help="Folder of the corpus's audio.")]
+Consent = Annotated[
+    bool,
+    typer.Option(
+        "--accept-opensmile-licence", help="openSMILE is for research and private use only."
+    ),
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -104,7 +110,7 @@ def list_(
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column == columns[0])
     return table
 
 
@@ -127,7 +133,7 @@ def _features_table() -> Table:
     table = _table("features", "per clip", "per frame", "rate", "licence", "what")
     for s in FEATURE_SETS.values():
         try:
-            clip, frame = (str(len(s.columns(level))) for level in ("functionals", "lld"))  # type: ignore[arg-type]
+            clip, frame = (str(len(s.columns(level))) for level in ("functionals", "lld"))
         except SerfeatError as error:
             clip = frame = f"({error.code})"
         table.add_row(s.name, clip, frame, f"{s.sr} Hz", s.licence, s.summary)
@@ -229,9 +235,11 @@ def manifest(
     rows = found.rows
     out.print(
         f"{len(rows)} rows, {rows['speaker'].nunique()} speakers, "
-        f"{rows['emotion'].nunique()} emotions -> {output}",
+        f"{len(found.labels)} emotions -> {output}",
         markup=False,
     )
+    if found.card is not None and not found.card.redistributable:
+        out.print(f"The corpus's licence ({found.card.licence}) keeps these rows on your disk.")
 
 
 @app.command()
@@ -247,6 +255,8 @@ def check(
     result = check_manifest(read_manifest(manifest, root=root), decode="full" if full else "info")
     _print_frame("utterances per speaker and emotion", result.counts)
     for line in result.summary:
+        out.print(line, markup=False)
+    for line in result.notes:
         out.print(line, markup=False)
     for line in result.warnings:
         out.print(f"warning: {line}", markup=False)
@@ -276,6 +286,7 @@ def extract(
     level: Annotated[str, typer.Option(help="functionals (a row per clip) or lld")] = "functionals",
     jobs: Jobs = 1,
     max_failures: Annotated[int, typer.Option(help="More than these: exit code 2.")] = 0,
+    accept_opensmile_licence: Consent = False,
 ) -> None:
     """Compute a feature set on every recording and write the table."""
     from serfeat.extract import extract as extract_features
@@ -285,6 +296,7 @@ def extract(
         raise did_you_mean("level", level, ["functionals", "lld"])
     if output.suffix not in {".parquet", ".csv"}:
         raise did_you_mean("format", output.suffix or "(none)", [".parquet", ".csv"], where=output)
+    _consent(accept_opensmile_licence)
     with _progress() as report:
         result = extract_features(
             source,
@@ -297,7 +309,7 @@ def extract(
         write_table(result.table, output, units=result.units, provenance=result.provenance)
     if result.failures:
         failures = output.with_name(f"{output.stem}.failures.csv")
-        write_table(result.failures_table.set_index(["file", "start", "end"]), failures)
+        write_table(result.failures_table, failures)
         _print_failures(result.failures, failures)
     speed = (
         f", {result.computed_audio / result.seconds:.0f} s of audio per second"
@@ -313,6 +325,13 @@ def extract(
     )
     if len(result.failures) > max_failures:
         raise typer.Exit(2)
+
+
+def _consent(accepted: bool) -> None:
+    if accepted:
+        from serfeat.lld.opensmile import accept_licence
+
+        accept_licence()
 
 
 def _print_failures(failures: Sequence[Failure], table: Path | None = None) -> None:
@@ -335,12 +354,14 @@ def compare(
         Path | None, typer.Option("-o", "--output", help="Folder of the run.")
     ] = None,
     jobs: Jobs = 0,
+    accept_opensmile_licence: Consent = False,
 ) -> None:
     """Run a recipe: every entry on the same folds, predictions, scores and a report page."""
     from serfeat.compare import compare as run_plan
     from serfeat.recipe import find_recipe, read_recipe
     from serfeat.report import write_report
 
+    _consent(accept_opensmile_licence)
     path = find_recipe(recipe)
     read = read_recipe(path)
     folder = output or Path("runs") / path.stem
@@ -358,7 +379,7 @@ def _print_leaderboard(folder: Path) -> None:
 
     import pandas as pd
 
-    from serfeat.metrics import leaderboard
+    from serfeat.stats import leaderboard
 
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     predictions = pd.read_parquet(folder / "predictions.parquet")
@@ -375,7 +396,7 @@ def _print_leaderboard(folder: Path) -> None:
         )
         ranked = part.sort_values("uar", ascending=False)
         for row in ranked.to_dict("records"):
-            name = f"{row['entry']} (shuffled labels)" if row.get("control") else row["entry"]
+            name = f"{row['entry']}, shuffled labels" if row.get("control") else row["entry"]
             table.add_row(
                 str(name), f"{row['uar']:.3f}", f"{row['uar_low']:.3f} - {row['uar_high']:.3f}",
                 f"{row['uar_folds_mean']:.3f}", f"{row['war']:.3f}", f"{row['f1_macro']:.3f}",
@@ -468,7 +489,7 @@ def predict(
 
     result = predict_files(model, sources, jobs=jobs)
     labels = [c.removeprefix("p_") for c in result.table.columns if c.startswith("p_")]
-    for (file, *_), row in result.table.iterrows():  # type: ignore[misc]
+    for (file, *_), row in result.table.iterrows():
         chances = "  ".join(f"{label} {row['p_' + label]:.2f}" for label in labels)
         out.print(f"{file}\t{row['prediction']}\t{chances}", markup=False)
     if output is not None:

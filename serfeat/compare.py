@@ -12,6 +12,7 @@ A run's folder: ``predictions.parquet``, ``history.parquet`` (training curves), 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import platform
 import time
@@ -89,6 +90,8 @@ class Plan:
     protocols : each entry runs under each of them, on the same folds.
     seeds : of the models; the folds of a shuffling protocol are drawn with `fold_seed`.
     control : names of entries that are also trained on shuffled labels; must score at chance.
+    control_runs : shufflings of the control. One is not enough: clips of one emotion lie together,
+        so that a shuffling deals whole clusters to a label and a single run scatters widely.
     """
 
     title: str
@@ -97,6 +100,7 @@ class Plan:
     seeds: Sequence[int] = (0,)
     fold_seed: int = 0
     control: Sequence[str] = ()
+    control_runs: int = 10
 
 
 @dataclass(frozen=True)
@@ -251,32 +255,28 @@ def _tasks(
     first = plan.protocols[0].key
     for entry in sorted(plan.entries, key=lambda e: MODELS[e.model].kind):
         for protocol, (made, _) in folds_of.items():
-            for seed in plan.seeds:
-                runs = (
-                    [False, True] if entry.name in plan.control and protocol == first else [False]
+            runs = [(seed, False) for seed in plan.seeds]
+            if entry.name in plan.control and protocol == first:
+                runs += [(shuffling, True) for shuffling in range(plan.control_runs)]
+            for (seed, control), fold in itertools.product(runs, made):
+                features = files[entry.features, entry.level]
+                settings = (entry, features.name, protocol, fold.name, fold.train.tolist(), seed)
+                text = f"{version('serfeat')} {identity} {control} {settings!r}"
+                part = work / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
+                tasks.append(
+                    _Task(
+                        entry,
+                        protocol,
+                        fold,
+                        seed,
+                        control,
+                        features,
+                        labels,
+                        truth,
+                        speakers,
+                        part,
+                    )
                 )
-                for control in runs:
-                    for fold in made:
-                        features = files[entry.features, entry.level]
-                        recipe = repr(
-                            (entry, features.name, protocol, fold.name, fold.train.tolist(), seed)
-                        )
-                        text = f"{version('serfeat')} {identity} {control} {recipe}"
-                        part = work / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
-                        tasks.append(
-                            _Task(
-                                entry,
-                                protocol,
-                                fold,
-                                seed,
-                                control,
-                                features,
-                                labels,
-                                truth,
-                                speakers,
-                                part,
-                            )
-                        )
     return tasks
 
 
@@ -382,12 +382,11 @@ def _collect(
         names = ("fit_s", "predict_s", "n_features", "parameters", "size_bytes")
         sizes = {"n_train": len(task.fold.train), "n_test": len(task.fold.test)}
         costs.append({**key, **sizes, **{n: part[n] for n in names}})
+    curves = ["train_loss", "train_accuracy", "validation_uar", "seconds"]
+    columns = ["entry", "protocol", "fold", "seed", "epoch", *curves]
     return (
         pd.concat(predictions, ignore_index=True),
-        pd.DataFrame(
-            history,
-            columns=list(history[0]) if history else ["entry", "protocol", "fold", "seed", "epoch"],
-        ),
+        pd.DataFrame(history, columns=columns).astype(dict.fromkeys(curves, "float64")),
         pd.DataFrame(costs).astype({"parameters": "float64"}),
     )
 

@@ -117,7 +117,9 @@ def did_you_mean(
     unknown feature set 'clasic'; did you mean 'classic'? Known: classic, full
     """
     names = sorted(known)
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    folded = {n.lower(): n for n in names}
+    found = difflib.get_close_matches(str(name).lower(), folded, n=1, cutoff=0.5)
+    near = [folded[f] for f in found]
     hint = f"did you mean {near[0]!r}? " if near else ""
     return UnknownNameError(
         f"unknown {kind} {str(name)!r}",

@@ -32,7 +32,7 @@ from serfeat.manifest import (
 )
 from serfeat.sequences import Sequences
 from serfeat.store import Row, Store, cache_folder
-from serfeat.table import frame_index
+from serfeat.table import clip_index, frame_index
 from serfeat.types import Bools, Floats32
 
 __all__ = ["BATCH", "Extraction", "Failure", "Progress", "extract", "manifest_of_files"]
@@ -102,9 +102,11 @@ class Extraction:
 
     @property
     def failures_table(self) -> pd.DataFrame:
-        """One row per failure."""
-        names = ["file", "start", "end", "stage", "reason", "message"]
-        return pd.DataFrame([vars(f) for f in self.failures], columns=names)
+        """One row per failure, on the same index as the features."""
+        failed = self.failures
+        index = clip_index(*zip(*((f.file, f.start, f.end) for f in failed), strict=True))
+        names = ["stage", "reason", "message"]
+        return pd.DataFrame([[getattr(f, n) for n in names] for f in failed], index, names)
 
     @property
     def units(self) -> dict[str, str]:
@@ -212,7 +214,8 @@ def extract(
 def manifest_of_files(sources: Sequence[Path]) -> Manifest:
     """Make an unlabelled manifest of audio files and of the audio in folders, in that order.
 
-    A file that is not there stays a row: it becomes a named failure, it does not vanish.
+    A file that is not there stays a row: it becomes a named failure, it does not vanish. Names are
+    relative to the working folder if all files are below it, else to the folder that they share.
     """
     files: list[Path] = []
     for source in sources:
@@ -221,7 +224,9 @@ def manifest_of_files(sources: Sequence[Path]) -> Manifest:
     if not files:
         raise ManifestError("no audio files", where=" ".join(map(str, sources)), code="no-rows")
     files = list(dict.fromkeys(files))
-    root = Path(os.path.commonpath([f.parent for f in files]))
+    here = Path.cwd()
+    below = all(f.is_relative_to(here) for f in files)
+    root = here if below else Path(os.path.commonpath([f.parent for f in files]))
     nobody = {"corpus": "", "speaker": "", "emotion": ""}
     rows = rows_from_records([{"file": f.relative_to(root).as_posix(), **nobody} for f in files])
     return Manifest(rows, root, "files")

@@ -15,7 +15,7 @@ a fold may lack a class. Both are reported (see `serfeat.stats.leaderboard`).
 Contents
 --------
 classes : `confusion` `recalls` `uar` `war` `f1` `auc` `scores`, and the same from a confusion
-    matrix: `recalls_of` `uar_of`.
+    matrix: `recalls_of` `uar_of`; `label_codes` is what counting starts from.
 tables  : `speaker_key` `per_speaker`.
 numbers : `mse` `rmse` `mae` `pcc` `ccc`.
 
@@ -45,6 +45,7 @@ __all__ = [
     "ccc",
     "confusion",
     "f1",
+    "label_codes",
     "mae",
     "mse",
     "pcc",
@@ -88,12 +89,12 @@ def confusion(truth: Texts, prediction: Texts, labels: Texts) -> Ints:
             f"{len(truth)} truths but {len(prediction)} predictions", code="length-mismatch"
         )
     n = len(labels)
-    pairs = _codes(truth, labels) * n + _codes(prediction, labels)
+    pairs = label_codes(truth, labels) * n + label_codes(prediction, labels)
     return np.bincount(pairs, minlength=n * n).reshape(n, n).astype(np.int64)
 
 
-def _codes(values: Texts, labels: Texts) -> Ints:
-    """(n,) position of each value in `labels`."""
+def label_codes(values: Texts, labels: Texts) -> Ints:
+    """(n,) position of each value in `labels`; an unknown one raises UnknownNameError."""
     codes = pd.Index(list(labels), dtype=object).get_indexer(pd.Index(list(values), dtype=object))
     if (codes < 0).any():
         raise did_you_mean("label", list(values)[int(np.argmin(codes))], list(labels))
@@ -171,7 +172,7 @@ def auc(
     0..1; NaN if a class is absent from `truth`, if there is only one, or if a score is NaN.
     """
     p = np.asarray(proba, dtype=np.float64).reshape(len(truth), len(labels))
-    code = _codes(truth, labels)
+    code = label_codes(truth, labels)
     n = len(labels)
     if n < 2 or len(np.unique(code)) < n or np.isnan(p).any():
         return float("nan")

@@ -35,7 +35,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from serfeat import demo
 from serfeat.compare import ChosenProtocol, Entry, Plan
-from serfeat.corpora import find_root, read_corpus
+from serfeat.corpora import cache_folder, find_root, read_corpus
 from serfeat.errors import RecipeError, SerfeatError, did_you_mean
 from serfeat.features import feature_set
 from serfeat.manifest import Manifest, read_manifest
@@ -65,6 +65,7 @@ class RunPart(_Closed):
     seeds: list[int] = Field(default=[0], min_length=1)
     fold_seed: int = 0
     control: list[str] = []
+    control_runs: int = Field(default=10, ge=1)
 
 
 class ProtocolPart(BaseModel):
@@ -101,6 +102,7 @@ class Recipe(_Closed):
             seeds=self.run.seeds,
             fold_seed=self.run.fold_seed,
             control=self.run.control,
+            control_runs=self.run.control_runs,
         )
 
     def manifest(self, recipe: Path, *, root: Path | None = None) -> Manifest:
@@ -114,10 +116,11 @@ class Recipe(_Closed):
         if self.corpus.manifest is not None:
             found = read_manifest(recipe.parent / self.corpus.manifest, root=root)
         elif self.corpus.name == "demo":
-            found = read_manifest(demo.make_corpus(root or demo.default_folder()))
+            found = read_manifest(demo.make_corpus(root or cache_folder("demo")))
         else:
             name = str(self.corpus.name)
             found = read_corpus(name, find_root(name, root))
+        found = found.labelled()
         if self.corpus.labels is None:
             return found
         strangers = sorted(set(self.corpus.labels) - set(found.labels))

@@ -138,7 +138,7 @@ def bootstrap_over_groups(
     if method == "percentile":
         low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
         return float(low), float(high)
-    error = float(replicates.std(ddof=1)) * np.sqrt(size / (size - 1))
+    error = float(replicates.std(ddof=1)) * (size / (size - 1)) ** 0.5
     reach = float(student.ppf((1 + level) / 2, size - 1)) * error
     if method == "t" or not 0 < score < 1:
         return score - reach, score + reach
@@ -174,12 +174,13 @@ def speaker_counts(predictions: pd.DataFrame, *, labels: Sequence[str]) -> tuple
     speakers (G,) sorted, counts (G, C, C). With several seeds the counts add up, so that their UAR
     is the mean of the seeds' UARs.
     """
-    keyed = metrics.speaker_key(predictions)
-    speakers = sorted(set(keyed))
-    rows = [predictions[(keyed == s).to_numpy()] for s in speakers]
-    counts = [metrics.confusion(list(r["truth"]), list(r["prediction"]), labels) for r in rows]
-    shape = (len(speakers), len(labels), len(labels))
-    return speakers, np.asarray(counts, dtype=np.float64).reshape(shape)
+    code, names = pd.factorize(metrics.speaker_key(predictions), sort=True)
+    size, classes = len(names), len(labels)
+    # The truth paired with its speaker is one confusion matrix of all speakers, stacked.
+    truth = metrics.label_codes(list(predictions["truth"]), labels) + classes * code
+    place = truth * classes + metrics.label_codes(list(predictions["prediction"]), labels)
+    flat = np.bincount(place, minlength=size * classes * classes).astype(np.float64)
+    return [str(name) for name in names], flat.reshape(size, classes, classes)
 
 
 # --- paired differences ----------------------------------------------------------------------
@@ -247,7 +248,7 @@ def _paired(
     rows = [_rows_of(predictions, cell) for cell in cells]
     clips = [_clips_of(r) for r in rows]
     for cell, mine in zip(cells, clips, strict=True):
-        if not mine.equals(clips[0]):
+        if mine != clips[0]:
             raise ManifestError(
                 f"{cell[0]} under {cell[1]} was tested on {len(mine)} clips, "
                 f"{cells[0][0]} under {cells[0][1]} on {len(clips[0])} that are not the same",
@@ -275,10 +276,14 @@ def _rows_of(predictions: pd.DataFrame, cell: Cell) -> pd.DataFrame:
     return rows
 
 
-def _clips_of(rows: pd.DataFrame) -> pd.DataFrame:
-    """The clips of `rows` with their truth, once each, in a fixed order."""
-    clip = ["corpus", "file", "start", "end", "speaker", "truth"]
-    return rows[clip].drop_duplicates().sort_values(clip).reset_index(drop=True)
+def _clips_of(rows: pd.DataFrame) -> set[tuple[object, ...]]:
+    """The clips of `rows`: corpus, file, start, end, speaker and truth."""
+    # Times as integers: NaT is not equal to itself.
+    times = [
+        rows[name].astype("timedelta64[ns]").to_numpy().view(np.int64) for name in ("start", "end")
+    ]
+    words = [rows[name].astype(str) for name in ("corpus", "file", "speaker", "truth")]
+    return set(zip(*words, *times, strict=True))
 
 
 # --- the leaderboard -------------------------------------------------------------------------

@@ -57,7 +57,7 @@ def three_way(
     above_floor: float = 6.0,
     lowest: float = -45.0,
     voicing: float = 0.45,
-    most_crossings: float = 0.25,
+    most_crossings: float = 4000.0,
     smooth: int = 5,
     shortest: float = 0.030,
     floor: float = 75.0,
@@ -78,8 +78,7 @@ def three_way(
     above_floor : dB between the noise floor and speech.
     lowest : dB re the loud parts, below which everything is silence.
     voicing : autocorrelation at the period, of 1.
-    most_crossings : zero crossings per sample at 16 kHz, that is times 16000 per second: a fricative
-        has more, a vowel less.
+    most_crossings : 1/s, zero crossings of a vowel at most (one per four samples at 16 kHz).
     smooth : frames of the median, odd; 1 leaves it out.
     shortest : s, the shortest run that stays.
     floor, ceiling : Hz, of the pitch analysis.
@@ -111,7 +110,7 @@ def three_way(
         return np.zeros(st.n_frames, dtype=np.int8)
     contour = pitch(st, floor=floor, ceiling=ceiling)
     periodic = contour.voiced & (np.nan_to_num(contour.strength) > voicing)
-    voiced = periodic & (_crossings(st, size) < most_crossings * 16000)
+    voiced = periodic & (_crossings(st, size) < most_crossings)
     # The two decisions are smoothed one after the other: a median of the codes themselves would
     # put an unvoiced frame between silence and a vowel.
     speech, voiced = _median(speech, smooth), _median(voiced, smooth)
@@ -165,7 +164,7 @@ def runs(codes: ArrayLike) -> tuple[Ints, Ints, Codes]:
 
 
 def _absorb(codes: Codes, shortest: int) -> Codes:
-    """Give runs shorter than `shortest` frames to their longer neighbour, the shortest one first."""
+    """Give runs shorter than `shortest` frames to their longer neighbour, shortest first."""
     out = codes.copy()
     while True:
         first, stop, code = runs(out)

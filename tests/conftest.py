@@ -32,3 +32,20 @@ def ravdess_root(shared: Path) -> Path:
     if not root.is_dir():
         pytest.skip(f"no RAVDESS at {root}")
     return root
+
+
+@pytest.fixture(scope="session", autouse=True)
+def feature_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of its own for the tests, shared among them: never the user's."""
+    folder = tmp_path_factory.mktemp("features")
+    os.environ["SERFEAT_CACHE"] = str(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Manifest of a small embedded corpus: 4 speakers x 3 emotions x 2 sentences."""
+    from serfeat.demo import make_corpus
+
+    folder = tmp_path_factory.mktemp("tiny")
+    return make_corpus(folder, speakers=4, sentences=2, emotions=("anger", "neutral", "sadness"))

@@ -6,6 +6,8 @@ Each docstring names the mutation that the test catches.
 from __future__ import annotations
 
 import csv
+import itertools
+import subprocess
 import sys
 import tomllib
 import wave
@@ -75,10 +77,10 @@ def test_closures_follow_f0_exactly() -> None:
         f0, np.ones(2000), dt=0.001, jitter=0.0, rng=np.random.default_rng(0)
     )
     np.testing.assert_allclose(np.diff(times), periods[1:], rtol=1e-12)
-    begins = times - periods
-    inside = begins < 1.999
-    expected = np.interp(begins[inside], np.arange(2000) * 0.001, f0)
-    np.testing.assert_allclose(1.0 / periods[inside], expected, rtol=1e-9)
+    inside = times < 1.99
+    middles = (times - 0.5 * periods)[inside]
+    expected = np.interp(middles, np.arange(2000) * 0.001, f0)
+    np.testing.assert_allclose(1.0 / periods[inside], expected, rtol=1e-3)
     assert first.sum() == 1.0
 
 
@@ -163,7 +165,7 @@ def test_breath_energy_is_the_hnr() -> None:
 
 
 def test_jitter_and_shimmer_truth_are_praats_formulas() -> None:
-    """Catches a mean over stretches' borders, a missing normalisation, sd instead of mean |diff|."""
+    """Catches a mean over stretches' borders, a missing normalisation, sd for mean |diff|."""
     truth = demo.sustained(f0=150.0, seconds=2.0, jitter=0.01, shimmer=0.03).truth
     periods = np.diff(truth.pulse_s)
     expected = np.abs(np.diff(periods)).mean() / periods.mean()
@@ -214,18 +216,26 @@ def test_praat_finds_the_jitter() -> None:
 
 
 def test_praat_finds_the_hnr() -> None:
-    """Catches breath on the wrong side of the filter's gain; 1.5 dB."""
+    """Catches breath on the wrong side of the filter's gain; 1.5 dB.
+
+    By forward cross-correlation: it finds 1.0 to 1.3 dB too much throughout, because breath
+    that has passed narrow formants still resembles itself a period later.
+    """
     parselmouth = pytest.importorskip("parselmouth")
     for f0 in (120.0, 210.0):
         for hnr in (10.0, 20.0, 30.0):
             spoken = demo.sustained(f0=f0, hnr_db=hnr, seconds=2.0)
-            values = parselmouth.Sound(spoken.x, 16000).to_harmonicity_ac(0.01, 75, 0.1, 4.5).values
+            sound = parselmouth.Sound(spoken.x, 16000)
+            values = sound.to_harmonicity_cc(0.01, 75, 0.1, 1.0).values
             found = values[values > -150].mean()
             assert found == pytest.approx(spoken.truth.hnr_db, abs=1.5)
 
 
 def test_praat_finds_the_contour(spoken: list[demo.Utterance]) -> None:
-    """Catches a contour shifted in time, or one that jitter has moved; median error < 1 %."""
+    """Catches a contour shifted in time, or one that jitter has moved.
+
+    The median error is 0.5 %, which is the jitter; 10 ms too early or too late would be 1 %.
+    """
     parselmouth = pytest.importorskip("parselmouth")
     errors, voiced_agree = [], []
     for u in spoken[::5]:
@@ -235,8 +245,8 @@ def test_praat_finds_the_contour(spoken: list[demo.Utterance]) -> None:
         both = np.isfinite(found) & np.isfinite(u.truth.f0_hz)
         errors.append(np.abs(found[both] / u.truth.f0_hz[both] - 1))
         voiced_agree.append(np.isfinite(found) == np.isfinite(u.truth.f0_hz))
-    assert np.median(np.concatenate(errors)) < 0.01
-    assert np.mean(np.concatenate(voiced_agree)) > 0.85
+    assert np.median(np.concatenate(errors)) < 0.007
+    assert np.mean(np.concatenate(voiced_agree)) > 0.94
 
 
 # --- the sentences and the rules -----------------------------------------------------------------
@@ -250,7 +260,7 @@ def test_sentences_are_made_of_the_phones() -> None:
         kinds = {demo.PHONES[r.phone].kind for r in rows}
         assert {"vowel", "stop", "nasal"} <= kinds
         assert kinds & {"fricative", "aspirate"}
-        assert all(a.end == b.start for a, b in zip(rows, rows[1:], strict=False))
+        assert all(a.end == b.start for a, b in itertools.pairwise(rows))
     used = set("".join(demo.SENTENCES.values()))
     assert used - set("'., ") == set(demo.PHONES) - {"_"}
 
@@ -296,9 +306,11 @@ def test_rules_have_their_direction() -> None:
             name = key.removesuffix("_percent")
             found = median(emotion, name)
             if key.endswith("_percent"):
-                assert np.log(found) == pytest.approx(0.72 * np.log(rule.value / 100), abs=0.1)
+                assert np.log(found) == pytest.approx(
+                    rules.STRENGTH_MEAN * np.log(rule.value / 100), abs=0.1
+                )
             else:
-                assert found == pytest.approx(0.72 * rule.value, abs=0.5)
+                assert found == pytest.approx(rules.STRENGTH_MEAN * rule.value, abs=0.5)
     assert median("neutral", "f0_mean") == pytest.approx(1.0, abs=0.02)
 
 
@@ -380,8 +392,9 @@ def test_an_utterance_depends_on_its_seed_alone(corpus: Path) -> None:
     np.testing.assert_array_equal(alone.x, demo.utterance("s2", "fear", "t2", seed=5).x)
     stored = samples_of(corpus.parent / "s2" / "s2_fear_t2.wav")
     np.testing.assert_allclose(stored, alone.x, atol=0.51 / 32768, rtol=0)
-    other = demo.utterance("s2", "fear", "t2", seed=6).x
-    assert other.size != alone.x.size or not np.array_equal(other, alone.x)
+    assert demo.utterance("s2", "fear", "t2", seed=6).strength != alone.strength
+    assert demo.utterance("s2", "fear", "t1", seed=5).strength != alone.strength
+    assert demo.utterance("s4", "fear", "t2", seed=5).strength != alone.strength
 
 
 def test_corpus_is_whole(corpus: Path) -> None:
@@ -494,10 +507,15 @@ def test_wav_rounds_and_never_wraps() -> None:
 
 def test_importing_is_light() -> None:
     """Catches a heavy import at the top of a module."""
+    heavy = "{'parselmouth', 'torch', 'matplotlib', 'sklearn', 'librosa', 'opensmile'}"
+    code = f"import serfeat.demo, sys; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_controls_have_one_clock() -> None:
+    """Catches articulation and synthesis that count in different steps."""
     assert synth.CONTROL_S == sentences.CONTROL_S
-    source_text = "".join(p.read_text() for p in sorted(Path(demo.__file__).parent.rglob("*.py")))
-    assert "import parselmouth" not in source_text
-    assert "demo" in sys.modules["serfeat.demo"].__name__
 
 
 # --- real words ----------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from serfeat.corpora import CORPORA
 from serfeat.errors import CorpusError, SerfeatError
 from serfeat.manifest import Card, Manifest
 
@@ -71,6 +72,17 @@ class CheckResult:
         """Duration of all readable recordings, s."""
         return float(np.nansum(self.files["duration"].to_numpy(dtype=np.float64)))
 
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """What there is, one line each."""
+        rates = sorted(set(self.files["sample_rate"].dropna().astype(int)))
+        minutes = f"{self.total_seconds / 60:.2f} min" if rates else "durations not looked at"
+        return (
+            f"{int(self.counts.to_numpy().sum())} utterances in {len(self.files)} files, {minutes}",
+            f"{len(self.counts)} speakers, {self.counts.shape[1]} emotions",
+            *((f"sample rates: {', '.join(map(str, rates))} Hz",) if rates else ()),
+        )
+
     def raise_errors(self, *, where: object = "") -> None:
         """Raise the first error, if there is one.
 
@@ -94,12 +106,13 @@ def check_manifest(
 
     Parameters
     ----------
-    card : what to expect; default: the manifest's own.
+    card : what to expect; default: the manifest's own (a side-car holds only part of a card; the
+        whole one of the same name is used).
     decode : "full" decodes every sample (finds truncation and duplicates), "info" reads headers
         only, "none" looks at the rows alone.
     progress : called with (files done, files).
     """
-    card = manifest.card if card is None else card
+    card = _card_of(manifest) if card is None else card
     errors: list[str] = []
     warnings: list[str] = []
     counts = pd.crosstab(
@@ -121,6 +134,13 @@ def check_manifest(
     _report_duplicates(duplicates, manifest, known, errors, warnings)
     notes = () if card is None else card.warnings
     return CheckResult(tuple(errors), tuple(warnings), counts, files, duplicates, missing, notes)
+
+
+def _card_of(manifest: Manifest) -> Card | None:
+    card = manifest.card
+    if card is not None and not card.n_utterances and card.name in CORPORA:
+        return CORPORA[card.name].card
+    return card
 
 
 # --- the rows -----------------------------------------------------------------------------------
@@ -199,8 +219,9 @@ def _look(
         if progress is not None:
             progress(i + 1, len(names))
     columns = ["duration", "sample_rate", "channels", "fault", "digest"]
-    table = pd.DataFrame(records, index=pd.Index(names, name="file"), columns=columns)
-    return table.fillna({"fault": "", "digest": ""})
+    blank = {"duration": np.nan, "sample_rate": np.nan, "channels": np.nan, "digest": ""}
+    index = pd.Index(names, name="file")
+    return pd.DataFrame([blank | r for r in records], index=index, columns=columns)
 
 
 def _look_at(path: Path, decode: Decode) -> dict[str, object]:
@@ -293,9 +314,10 @@ def _check_durations(
         if card is None or card.synthetic:
             warnings.append(f"{line}: they may have been cut and padded to one length")
         else:
-            errors.append(
+            errors.insert(  # first: it explains everything else that may be wrong
+                0,
                 f"{line}: this copy of {card.name} was cut and padded to one length, the original "
-                "recordings differ in duration; get the original"
+                "recordings differ in duration; get the original",
             )
     elif card is not None and card.total_seconds and whole and len(seconds) == len(files):
         total = float(seconds.sum())

@@ -27,7 +27,7 @@ import numpy as np
 
 __all__ = ["RULES", "Portrayal", "Rule", "portray"]
 
-STRENGTH_MEAN, STRENGTH_SD, STRENGTH_RANGE = 0.72, 0.26, (0.05, 1.2)
+STRENGTH_MEAN, STRENGTH_SD, STRENGTH_RANGE = 0.78, 0.26, (0.05, 1.2)
 HABIT_SD = 0.30  # a speaker's own size of a cue in an emotion, re the rule
 SCATTER_PERCENT, SCATTER_DB, SCATTER_ST = 5.0, 1.2, 0.8  # between two utterances, neutral included
 

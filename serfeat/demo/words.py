@@ -43,7 +43,8 @@ VOICES: dict[str, tuple[str, str]] = {
 # Measured over these voices: the multiplier asked for, and the ratio of median F0 that came out.
 PITCH_ASKED = (0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0)
 PITCH_GOT = (0.65, 0.73, 0.86, 1.0, 1.18, 1.36, 1.70)
-WORDS_PER_MINUTE = 175.0
+WORDS_PER_MINUTE, RATE_LIMITS = 175.0, (80.0, 450.0)
+SR = 16000
 LEVEL_DB, LEVEL_SD_DB, PEAK = -27.0, 1.5, 0.95
 TILT_HZ = (500.0, 3000.0)
 
@@ -82,11 +83,13 @@ def speak(
     got = float(np.interp(pitch, PITCH_ASKED, PITCH_GOT))
     # the synthesiser's range is one in Hz: at a higher pitch it spans fewer semitones
     spread = float(np.clip(f0_range * got, 0.0, 2.0))
+    rate = round(float(np.clip(WORDS_PER_MINUTE / duration, *RATE_LIMITS)))
     x, sr = _praat.speak(
         TEXTS[sentence],
         language="English (America)",
         voice=voice,
-        rate=WORDS_PER_MINUTE / duration,
+        sr=SR,
+        rate=rate,
         pitch=pitch,
         pitch_range=spread,
     )
@@ -99,7 +102,7 @@ def speak(
         "voice": voice,
         "truth_asked_f0_factor": got,
         "truth_asked_f0_range_factor": spread / got,
-        "truth_asked_duration_factor": duration,
+        "truth_asked_duration_factor": WORDS_PER_MINUTE / rate,
         "truth_asked_tilt_db": tilt_db,
         "truth_level_db": float(20.0 * np.log10(gain * np.sqrt(np.mean(x * x)))),
     }

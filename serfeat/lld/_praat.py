@@ -248,6 +248,8 @@ def speak(
 ) -> tuple[Floats, int]:
     """Say a sentence with the synthesiser that Praat has built in (espeak-ng, by formants).
 
+    The synthesiser remembers its last sentence: the same call twice differs by some samples.
+
     Parameters
     ----------
     text : what to say, in the spelling of `language`.

@@ -180,10 +180,9 @@ def _difference(frames: Floats, width: int, n_fft: int) -> Floats:
     product = scipy.fft.irfft(head * scipy.fft.rfft(frames, n_fft, axis=1), n_fft, axis=1)
     total = np.cumsum(np.pad(frames**2, ((0, 0), (1, 0))), axis=1)
     energy = total[:, width:] - total[:, :n_lags]
-    # Rounding leaves tiny negative values where the difference is zero.
-    difference = np.maximum(energy[:, :1] + energy - 2 * product[:, :n_lags], 0.0)
-    # A silent frame has nothing to compare: below this all of it is rounding.
-    difference[energy[:, 0] <= 1e-20 * max(float(energy.max(initial=0.0)), 1e-280)] = 0.0
+    difference = energy[:, :1] + energy - 2 * product[:, :n_lags]
+    # What is left of a silent or constant stretch is rounding, and must not look like a dip.
+    difference[difference <= 1e-12 * energy.max(axis=1, keepdims=True)] = 0.0
     return np.asarray(difference, dtype=np.float64)
 
 

@@ -15,11 +15,12 @@ Method (Praat's "To Formant (burg)") [1]
    than 50 Hz to 0 or to the ceiling are dropped, the others are numbered from below.
 
 Choices of ours: frames lie on the toolkit's grid, so the first and the last ones reach into the
-zeros beyond the clip (Praat leaves them out); the mean of the clip is removed; a clip whose band
-ends below the ceiling is not upsampled (an empty band breaks linear prediction), but gets
-proportionally fewer poles. A formant exists only in sound: a frame 60 dB or more below the loudest
-one of the clip, or below -100 dB re full scale, gives NaN. Voicing is not asked: whispered speech
-has formants too, and who wants vowels only has the column f0_hz to select by.
+zeros beyond the clip (Praat leaves them out); a clip whose band ends below the ceiling is not
+upsampled (an empty band breaks linear prediction), but gets proportionally fewer poles. A formant
+exists only in sound: a frame 60 dB or more below the loudest one of the clip, or below -100 dB re
+full scale, gives NaN. Voicing is not asked: whispered speech has formants too, and who wants vowels
+only has the column f0_hz to select by. The mean of the clip stays, as in Praat: the pre-emphasis
+weakens a constant by 30 dB.
 
 Trust
 -----
@@ -242,7 +243,7 @@ def _analyse(
     preemphasis_from: float = 50.0,
 ) -> Floats:
     rate = min(round(2 * ceiling), st.sr)
-    y = st.centred if rate == st.sr else _resampled(st.centred, st.sr, rate)
+    y = st.x if rate == st.sr else _resampled(st.x, st.sr, rate)
     order = 2 * max(1, round(max_formants * rate / (2 * ceiling)))
     size = int(2 * length * rate)
     if n_formants < 1 or size <= order:

@@ -1,9 +1,9 @@
 """The Teager energy operator, demodulation with it, and the stress feature TEO-CB-Auto-Env.
 
-``psi[n] = x[n]^2 - x[n-1] x[n+1]`` needs three samples and measures the energy that the source of an
-oscillation spends, amplitude times frequency squared: ``A cos(W n + phi)`` gives ``A^2 sin^2 W``
-exactly. Under stress the air flow in the vocal tract becomes less regular, and so does psi within a
-critical band of hearing; TEO-CB-Auto-Env measures that regularity by the area under the
+``psi[n] = x[n]^2 - x[n-1] x[n+1]`` needs three samples and measures the energy that the source of
+an oscillation spends, amplitude times frequency squared: ``A cos(W n + phi)`` gives exactly
+``A^2 sin^2 W``. Under stress the air flow in the vocal tract becomes less regular, and so does psi
+within a critical band of hearing; TEO-CB-Auto-Env measures that regularity by the area under the
 autocorrelation of psi [1]: 1 for a steady profile, less for a modulated one (white noise: 0.5 to
 0.65, depending on the band).
 

@@ -160,19 +160,31 @@ def make_model(name: str, *, seed: int = 0, **params: Any) -> Pipeline:
         raise did_you_mean("model", name, MODELS)
     model = MODELS[name]
     settings = {**model.params, **params}
-    if model.kind == "classical":
-        known = set(inspect.signature(model.make().__class__.__init__).parameters) - {"self"}
-        if name == "knn":
-            known = {"n_neighbors"}
-        for word in params:
-            if word not in known:
-                raise did_you_mean(f"parameter of {name}", word, known)
+    known = _parameters(model)
+    for word in params:
+        if word not in known:
+            raise did_you_mean(f"parameter of {name}", word, known)
     classifier = model.make(**settings)
     if "seed" in classifier.get_params() and "seed" not in params:
         classifier.set_params(seed=seed)
     if model.level == "lld":
         return Pipeline([("prepare", FramePreparation()), ("classify", classifier)])
     return Pipeline([*table_steps(), ("classify", classifier)])
+
+
+def _parameters(model: Model) -> set[str]:
+    """Words that a recipe may set: the classifier's, and for a deep model its network's too."""
+    makers = [model.make(**model.params).__class__.__init__]
+    if model.kind == "deep":
+        from serfeat.heads import HEADS
+
+        makers.append(HEADS[model.params["head"]])
+    elif model.name == "knn":
+        from serfeat.models.classical import nearest_neighbours
+
+        makers = [nearest_neighbours]
+    words = {word for maker in makers for word in inspect.signature(maker).parameters}
+    return words - {"self", "head", "head_params", "n_features", "n_classes"}
 
 
 def fit(pipeline: Pipeline, X: Any, y: Any, groups: Any) -> Pipeline:

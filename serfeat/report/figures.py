@@ -24,6 +24,7 @@ from __future__ import annotations
 import html
 import io
 import re
+import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -77,7 +78,7 @@ def forest(
     alt : what a reader who cannot see the figure is told.
     marks : warnings drawn into the figure.
     """
-    with _canvas(5.6, 0.95 + 0.36 * len(rows)) as figure:
+    with _canvas(4.7, 0.95 + 0.36 * len(rows)) as figure:
         ax = figure.add_subplot()
         for y, row in enumerate(rows):
             colour, marker = LOOK[row["kind"]]
@@ -103,7 +104,7 @@ def gap(
     rows : entry, held, random (0..1).
     chance, name, alt, marks : as in `forest`.
     """
-    with _canvas(5.6, 1.25 + 0.36 * len(rows)) as figure:
+    with _canvas(4.7, 1.25 + 0.36 * len(rows)) as figure:
         ax = figure.add_subplot()
         for y, row in enumerate(rows):
             held, random = 100 * row["held"], 100 * row["random"]
@@ -126,7 +127,7 @@ def gap(
         ax.set_yticks(range(len(rows)), [_short(row["entry"]) for row in rows])
         ax.set_ylim(len(rows) - 0.4, -0.6)
         _percent_axis(ax, "UAR in %; dashed: chance; numbers: the gap in points")
-        figure.legend(loc="outside upper left", frameon=False, ncols=2, fontsize=9, handletextpad=0)
+        figure.legend(loc="outside lower left", frameon=False, ncols=2, fontsize=9, handletextpad=0)
         return _svg(figure, name, alt, marks)
 
 
@@ -152,7 +153,8 @@ def confusion(
         for i in range(len(labels))
     ]
     side = max(0.46 * len(labels), 1.6)
-    with _canvas(side + 1.1, side + 1.15) as figure:
+    margin = _margin(labels)
+    with _canvas(side + margin + 0.4, side + 0.7 * margin + 0.6) as figure:
         ax = figure.add_subplot()
         _cells(ax, share, text, fontsize=7.5)
         ax.set_xticks(np.arange(len(labels)) + 0.5, [_short(x) for x in labels], rotation=45)
@@ -180,7 +182,8 @@ def heat_map(
     many = len(rows) > 40
     height = 0.12 if many else 0.27
     text = [["" if many or np.isnan(v) else f"{100 * v:.0f}" for v in row] for row in values]
-    with _canvas(1.2 + max(0.5 * len(columns), 1.5), 1.4 + height * len(rows)) as figure:
+    across, below = 0.4 + _margin(rows), 0.7 + 0.7 * _margin(columns)
+    with _canvas(across + max(0.5 * len(columns), 2.0), below + height * len(rows)) as figure:
         ax = figure.add_subplot()
         _cells(ax, 100 * values, text, fontsize=8.5)
         ax.set_xticks(np.arange(len(columns)) + 0.5, [_short(c) for c in columns], rotation=45)
@@ -210,7 +213,7 @@ def curves(
     score_name : what the scores are, for the axis.
     name, alt, marks : as in `forest`.
     """
-    with _canvas(3.7, 3.6) as figure:
+    with _canvas(4.2, 3.6) as figure:
         top, bottom = figure.subplots(2, 1, sharex=True)
         for ax, lines, colour, scale in (
             (top, losses, INK, 1.0),
@@ -234,6 +237,11 @@ def _short(text: str) -> str:
     """A name that fits on an axis: printable, at most 22 characters."""
     shown = "".join(c if c.isprintable() else "�" for c in text)
     return shown if len(shown) <= 22 else shown[:20] + "…"
+
+
+def _margin(names: Sequence[str]) -> float:
+    """Inches that the longest of these names needs beside an axis."""
+    return 0.25 + 0.075 * max((len(_short(name)) for name in names), default=0)
 
 
 def _percent_axis(ax: Axes, label: str) -> None:
@@ -264,8 +272,9 @@ def _cells(ax: Axes, values: Floats, text: Sequence[Sequence[str]], *, fontsize:
                 ha="center",
                 va="center",
                 fontsize=fontsize,
-                linespacing=1.0,
-                color="white" if value > 60 else INK,
+                linespacing=1.1,
+                color="white" if value > 74 else INK,
+                in_layout=False,  # it is inside the axes: measuring it only costs time
             )
     ax.invert_yaxis()
     ax.tick_params(length=0)
@@ -294,7 +303,9 @@ def _svg(figure: Figure, name: str, alt: str, marks: Sequence[str]) -> str:
 
     mpl.rcParams["svg.hashsalt"] = name
     if marks:
-        figure.suptitle("\n".join(marks), fontsize=8.5, fontweight="bold", color="#8a2b00")
+        across = int(figure.get_figwidth() * 72 / 6.0)  # characters that fit, at 6 points each
+        lines = [line for mark in marks for line in textwrap.wrap(mark, across)]
+        figure.suptitle("\n".join(lines), fontsize=8.5, fontweight="bold", color="#8a2b00")
     out = io.StringIO()
     with warnings.catch_warnings():
         # Names may be in any script; the reader's browser has the glyphs, matplotlib's font not.

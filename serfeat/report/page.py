@@ -27,7 +27,7 @@ import pandas as pd
 from serfeat import metrics
 from serfeat.errors import ManifestError
 from serfeat.report import figures, tables
-from serfeat.report.tables import Run, Table, interval, percent, points, visible
+from serfeat.report.tables import DEPENDENT, Run, Table, interval, percent, points, visible
 from serfeat.stats import Difference, paired_difference, protocol_gap
 
 __all__ = ["caveats", "markdown", "render", "title_of", "verdict"]
@@ -119,7 +119,7 @@ def _best_words(run: Run, protocol: str, where: str) -> list[str]:
     low = float(first["uar_low"])
     at_chance = np.isfinite(low) and low <= chance
     tail = "even the best is not distinguishable from it" if at_chance else ""
-    return [f"{text}.", f"Chance is {percent(chance)} %{': ' + tail if tail else ''}."]
+    return [f"{text}. Chance is {percent(chance)} %{': ' + tail if tail else ''}."]
 
 
 def caveats(run: Run, protocol: str) -> list[str]:
@@ -128,11 +128,17 @@ def caveats(run: Run, protocol: str) -> list[str]:
     row, k = board.iloc[0], len(board)
     speakers = int(row["speakers"])
     seeds = "one seed" if row["seeds"] == 1 else f"{row['seeds']} seeds"
-    out = [
+    out = []
+    if DEPENDENT in run.marks(protocol):
+        out.append(
+            "The models knew the voices: neither these scores nor their intervals say anything "
+            "about new speakers, and they must not stand beside scores of held-out speakers."
+        )
+    out.append(
         f"The intervals say how far a score may move with {speakers} other speakers recorded like "
-        f"these. They do not say what happens with another corpus, another microphone or acted "
-        f"against felt emotion, and each entry was trained with {seeds}."
-    ]
+        f"these. They do not say what happens with another corpus, another microphone or felt "
+        f"instead of acted emotion; and each entry was trained with {seeds}."
+    )
     if k > 1:
         out.append(
             f"The highest of {k} scores was found on these very clips, so it is a little too high; "
@@ -196,7 +202,7 @@ def _shared(run: Run, held: str, random: str) -> list[str]:
 def _gaps(run: Run, held: str, random: str) -> list[tuple[str, Difference]]:
     def one(entry: str) -> Difference:
         return _or_none(
-            lambda: protocol_gap(run.predictions, [entry], random, held, labels=run.labels)
+            lambda: protocol_gap(run.predictions, [entry], held, random, labels=run.labels)
         )
 
     return [(entry, one(entry)) for entry in _shared(run, held, random)]
@@ -381,8 +387,7 @@ def render(run: Run) -> str:
     )
     environment.filters["visible"] = visible
     environment.filters["quantity"] = tables.quantity
-    return environment.from_string(source).render(
-        run=run,
+    page = environment.from_string(source).render(
         info=run.info,
         corpus=run.info["corpus"],
         bands=run.marks(),
@@ -398,8 +403,8 @@ def render(run: Run) -> str:
         entries=tables.entries_table(run),
         counts=tables.counts_table(run),
         failures=tables.failures_table(run),
-        title_of=title_of,
     )
+    return page.lstrip()
 
 
 def markdown(run: Run) -> str:

@@ -39,8 +39,11 @@ def _walk(f0: Floats, voicing: Floats, dt: float, jitter: float, draws: Floats) 
         if voicing[i] <= 0.0:
             t, first = (i + 1.0000001) * dt, 1.0
             continue
-        after = f0[min(i + 1, f0.size - 1)]
-        period = (1.0 + jitter * draws[k]) / (f0[i] + (t / dt - i) * (after - f0[i]))
+        # the F0 that a period has is that of its middle
+        middle = min((t + 0.5 / f0[i]) / dt, f0.size - 1.0)
+        j = min(int(middle), f0.size - 2)
+        hz = f0[j] + (middle - j) * (f0[j + 1] - f0[j])
+        period = (1.0 + jitter * draws[k]) / hz
         t += period
         pulses[k, 0], pulses[k, 1], pulses[k, 2] = t, period, first
         first = 0.0
@@ -55,7 +58,7 @@ def walk(
 
     Parameters
     ----------
-    f0 : (m,) Hz, every `dt` s; only read where `voicing` > 0.
+    f0 : (m,) Hz, every `dt` s; the walk reads it around the middle of each period.
     voicing : (m,) amplitude; 0 = no pulses.
     jitter : standard deviation of a period, relative; drawn anew for each period.
 

@@ -1,0 +1,170 @@
+"""The comparison: same rows and folds for all, nothing read from the test fold, resumable."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import balanced_accuracy_score
+
+from serfeat import compare as compare_module
+from serfeat.compare import ChosenProtocol, Entry, Plan, compare
+from serfeat.deploy import predict, train
+from serfeat.errors import ModelError, SplitError, UnknownNameError
+from serfeat.manifest import read_manifest
+from serfeat.splits import Fold, folds
+from serfeat.stats import leaderboard
+
+PLAN = Plan(
+    "tiny",
+    entries=(
+        Entry("svm", "svm", "prosody"),
+        Entry("knn", "knn", "prosody", {"n_neighbors": 3}),
+        Entry("timnet", "timnet", "timnet39", {"epochs": 2, "n_dilations": 2}),
+    ),
+    protocols=(ChosenProtocol("leave_one_speaker_out"), ChosenProtocol("random_kfold", {"n": 3})),
+    control=("svm",),
+    control_runs=3,
+)
+
+
+@pytest.fixture(scope="module")
+def run(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compare(read_manifest(tiny), PLAN, tmp_path_factory.mktemp("run"))
+
+
+def test_every_entry_predicts_every_row_once(run: Path, tiny: Path) -> None:
+    predictions = pd.read_parquet(run / "predictions.parquet")
+    rows = read_manifest(tiny).rows
+    real = predictions[~predictions["control"]]
+    for _, part in real.groupby(["entry", "protocol"]):
+        assert sorted(part["file"]) == sorted(rows.index.get_level_values("file"))
+    truth = dict(zip(rows.index.get_level_values("file"), rows["emotion"], strict=True))
+    assert (predictions["file"].map(truth) == predictions["truth"]).all()
+    folds_seen = real.groupby(["protocol", "file"])["fold"].nunique()
+    assert (folds_seen == 1).all()  # the same fold for every entry
+    p = predictions[["p_anger", "p_neutral", "p_sadness"]]
+    assert p.sum(axis=1).to_numpy() == pytest.approx(np.ones(len(p)), abs=1e-5)
+
+
+def test_scores_come_from_predictions(run: Path) -> None:
+    predictions = pd.read_parquet(run / "predictions.parquet")
+    board = leaderboard(predictions, labels=["anger", "neutral", "sadness"])
+    row = board[(board["entry"] == "svm") & (board["protocol"] == "leave_one_speaker_out")]
+    row = row[~row["control"]].iloc[0]
+    mine = predictions[
+        (predictions["entry"] == "svm")
+        & (predictions["protocol"] == "leave_one_speaker_out")
+        & ~predictions["control"]
+    ]
+    assert row["uar"] == pytest.approx(balanced_accuracy_score(mine["truth"], mine["prediction"]))
+    assert row["uar"] > 0.5
+
+
+def test_record_says_what_was_run(run: Path) -> None:
+    record = json.loads((run / "run.json").read_text())
+    assert record["corpus"]["synthetic"] is True
+    assert record["corpus"]["speakers"] == 4
+    assert [p["speaker_independent"] for p in record["protocols"]] == [True, False]
+    assert record["entries"][2]["kind"] == "deep"
+    history = pd.read_parquet(run / "history.parquet")
+    assert set(history["entry"]) == {"timnet"}
+    assert set(history["epoch"]) == {1, 2}
+
+
+def test_an_interrupted_run_goes_on(run: Path, tiny: Path, tmp_path: Path, monkeypatch) -> None:
+    """Half of the parts are thrown away: only they are trained again, with the same result."""
+    folder = tmp_path / "again"
+    shutil.copytree(run, folder)
+    parts = sorted((folder / "parts").glob("*.json"))
+    for part in parts[::2]:
+        part.unlink()
+    trained = []
+    original = compare_module._train_and_predict
+    monkeypatch.setattr(
+        compare_module, "_train_and_predict", lambda task: trained.append(task) or original(task)
+    )
+    compare(read_manifest(tiny), PLAN, folder)
+    assert len(trained) == len(parts[::2])
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(folder / "predictions.parquet"),
+        pd.read_parquet(run / "predictions.parquet"),
+    )
+
+
+def test_workers_do_not_matter(run: Path, tiny: Path, tmp_path: Path) -> None:
+    compare(read_manifest(tiny), PLAN, tmp_path, jobs=2)
+    a = pd.read_parquet(run / "predictions.parquet")
+    b = pd.read_parquet(tmp_path / "predictions.parquet")
+    assert (a["prediction"] == b["prediction"]).all()
+
+
+def test_the_test_fold_cannot_reach_the_model(tiny: Path, tmp_path: Path, monkeypatch) -> None:
+    """Test rows' labels and features may be anything: the fitted model stays the same.
+
+    Seen to fail when the scaler was fitted before the split.
+    """
+    rows = read_manifest(tiny).rows
+    made, _ = folds(rows, "leave_one_speaker_out")
+    fold: Fold = made[0]
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((len(rows), 4)).astype(np.float32)
+    fitted = []
+    monkeypatch.setattr(
+        compare_module,
+        "fit_model",
+        lambda model, X, y, g: fitted.append((X.copy(), list(y), list(g))) or model.fit(X, y),
+    )
+    for poison in (False, True):
+        truth = rows["emotion"].to_numpy(dtype=object).copy()
+        data = X.copy()
+        if poison:
+            truth[fold.test] = "anger"
+            data[fold.test] = 1e6
+        np.save(tmp_path / "x.npy", data)
+        task = compare_module._Task(
+            Entry("knn", "knn", "prosody", {"n_neighbors": 1}), "p", fold, 0, False, tmp_path / "x",
+            ("anger", "neutral", "sadness"), tuple(truth), tuple(rows["speaker"]),
+            tmp_path / f"{poison}.json",
+        )  # fmt: skip
+        assert compare_module._train_and_predict(task) is None
+    (Xa, ya, ga), (Xb, yb, gb) = fitted
+    np.testing.assert_array_equal(Xa, Xb)
+    assert (ya, ga) == (yb, gb)
+    assert len(ya) == len(fold.train)
+
+
+def test_errors_before_any_work(tiny: Path, tmp_path: Path) -> None:
+    manifest = read_manifest(tiny)
+    bad = Plan("t", (Entry("x", "svmm", "prosody"),), PLAN.protocols)
+    with pytest.raises(UnknownNameError, match="did you mean 'svm'"):
+        compare(manifest, bad, tmp_path)
+    lonely = manifest.with_rows(manifest.rows[manifest.rows["speaker"] == "s1"])
+    with pytest.raises(SplitError, match="1 speaker"):
+        compare(lonely, PLAN, tmp_path)
+    gone = manifest.with_rows(manifest.rows.rename(index=lambda f: f"no/{f}", level="file"))
+    with pytest.raises(ModelError, match="no recording has features"):
+        compare(gone, PLAN, tmp_path)
+
+
+def test_train_and_predict(tiny: Path, tmp_path: Path) -> None:
+    manifest = read_manifest(tiny)
+    train(manifest, PLAN.entries[0], tmp_path / "model")
+    lost = predict(tmp_path / "model", [tmp_path / "absent.wav"])
+    assert (len(lost.table), [f.reason for f in lost.failures]) == (0, ["missing"])
+    result = predict(tmp_path / "model", [tiny.parent])
+    assert len(result.table) == 24
+    truth = manifest.rows["emotion"].to_numpy()
+    by_name = result.table.reset_index()
+    by_name["file"] = by_name["file"].map(lambda f: Path(f).name)
+    order = [Path(f).name for f in manifest.rows.index.get_level_values("file")]
+    by_file = by_name.set_index("file").loc[order]
+    assert balanced_accuracy_score(truth, by_file["prediction"].astype(str)) > 0.8
+    assert by_file.filter(like="p_").sum(axis=1).to_numpy() == pytest.approx(np.ones(24))
+    one = manifest.with_rows(manifest.rows[manifest.rows["emotion"] == "anger"])
+    with pytest.raises(ModelError, match="expected two or more"):
+        train(one, PLAN.entries[0], tmp_path / "m2")

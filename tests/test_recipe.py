@@ -1,0 +1,90 @@
+"""Recipes: a closed vocabulary, with the nearest known word in every error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from serfeat.errors import RecipeError, SerfeatError, UnknownNameError
+from serfeat.recipe import find_recipe, read_recipe
+
+GOOD = """
+title = "t"
+[corpus]
+manifest = "m.csv"
+[[protocols]]
+name = "random_kfold"
+n = 4
+[[entries]]
+name = "svm"
+model = "svm"
+features = "prosody"
+params = { C = 2.0 }
+"""
+
+
+def recipe(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "r.toml"
+    path.write_text(text)
+    return path
+
+
+def test_good(tmp_path: Path) -> None:
+    plan = read_recipe(recipe(tmp_path, GOOD)).plan()
+    assert plan.protocols[0].key == "random_kfold(4)"
+    assert plan.entries[0].params == {"C": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[[entries]]", "[[entrie]]", "unknown word 'entrie'; did you mean 'entries'?"),
+        (
+            "[corpus]",
+            "[corpus]\nlable = 1",
+            "[corpus]: unknown word 'lable'; did you mean 'labels'",
+        ),
+        ('features = "p', 'feature = "p', "[entries 1]: unknown word 'feature'"),
+        ('model = "svm"', 'model = "smv"', "unknown model 'smv'; did you mean 'svm'"),
+        ('"prosody"', '"prosodi"', "unknown feature set 'prosodi'; did you mean 'prosody'"),
+        ("C = 2.0", "c = 2.0", "unknown parameter of svm 'c'; did you mean 'C'"),
+        ('"random_kfold"', '"random_fold"', "did you mean 'random_kfold'"),
+        ("n = 4", "k = 4", "unknown parameter of random_kfold 'k'"),
+        ('title = "t"', "title = 3", "title: input should be a valid string"),
+        ('manifest = "m.csv"', "", "needs either name or manifest"),
+        ('title = "t"', "", "title: field required"),
+        ("[[protocols]]", "[run]\ncontrol = ['svn']\n[[protocols]]", "unknown entry 'svn'"),
+        ('title = "t"', "title = ", "not TOML"),
+    ],
+)
+def test_bad_words(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(SerfeatError) as caught:
+        read_recipe(recipe(tmp_path, GOOD.replace(old, new)))
+    assert message in str(caught.value)
+    assert "r.toml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_two_entries_of_one_name(tmp_path: Path) -> None:
+    twice = GOOD + '[[entries]]\nname = "svm"\nmodel = "knn"\nfeatures = "prosody"\n'
+    with pytest.raises(RecipeError, match="two entries are called 'svm'"):
+        read_recipe(recipe(tmp_path, twice))
+
+
+def test_shipped_recipes_are_good() -> None:
+    folder = Path(__file__).resolve().parent.parent / "pipelines"
+    names = sorted(p.name for p in folder.glob("*.toml"))
+    assert "demo.toml" in names
+    for name in names:
+        read_recipe(folder / name)
+    assert find_recipe("demo").name == "demo.toml"
+    with pytest.raises(RecipeError, match="no such recipe"):
+        find_recipe("nothing.toml")
+
+
+def test_unknown_label(tmp_path: Path, tiny: Path) -> None:
+    text = GOOD.replace('"m.csv"', f'"{tiny}"\nlabels = ["angr"]')
+    path = recipe(tmp_path, text)
+    with pytest.raises(UnknownNameError, match="did you mean 'anger'"):
+        read_recipe(path).manifest(path)
