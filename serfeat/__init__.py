@@ -29,7 +29,7 @@ _LAZY = {
     "compare": "serfeat.compare",
     "extract": "serfeat.extract",
     "load_audio": "serfeat.audio",
-    "read_manifest": "serfeat.manifest",
+    "read_manifest": "serfeat.manifest_csv",
 }
 
 __all__ = ["__version__", *sorted(_LAZY)]

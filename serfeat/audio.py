@@ -25,7 +25,6 @@ from serfeat.errors import AudioError
 from serfeat.types import Floats
 
 __all__ = [
-    "AUDIO_SUFFIXES",
     "MAX_CHANNELS",
     "MAX_DURATION",
     "MIN_DURATION",
@@ -34,11 +33,6 @@ __all__ = [
     "load_audio",
     "resample",
 ]
-
-AUDIO_SUFFIXES = frozenset(
-    {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au", ".snd", ".caf", ".w64"}
-    | {".rf64", ".nist", ".sph"}
-)
 
 # Caps, in one place. A header is a stranger's claim: no buffer is ever sized by one.
 MIN_DURATION = 0.025  # s: one analysis frame

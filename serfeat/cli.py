@@ -132,10 +132,7 @@ def _features_table() -> Table:
 
     table = _table("features", "per clip", "per frame", "rate", "licence", "what")
     for s in FEATURE_SETS.values():
-        try:
-            clip, frame = (str(len(s.columns(level))) for level in ("functionals", "lld"))
-        except SerfeatError as error:
-            clip = frame = f"({error.code})"
+        clip, frame = str(s.width("functionals")), str(s.width("lld"))
         table.add_row(s.name, clip, frame, f"{s.sr} Hz", s.licence, s.summary)
     return table
 
@@ -228,7 +225,7 @@ def manifest(
 ) -> None:
     """Write the manifest of a corpus: one row per recording, with speaker and emotion."""
     from serfeat.corpora import read_corpus
-    from serfeat.manifest import write_manifest
+    from serfeat.manifest_csv import write_manifest
 
     found = read_corpus(corpus, root)
     write_manifest(found, output)
@@ -250,7 +247,7 @@ def check(
 ) -> None:
     """Check a manifest against its audio and its card."""
     from serfeat.corpora.check import check_manifest
-    from serfeat.manifest import read_manifest
+    from serfeat.manifest_csv import read_manifest
 
     result = check_manifest(read_manifest(manifest, root=root), decode="full" if full else "info")
     _print_frame("utterances per speaker and emotion", result.counts)
@@ -425,7 +422,7 @@ def demo(
     """Make the embedded corpus and run the main job on it. Synthetic: says nothing about people."""
     from serfeat.compare import compare as run_plan
     from serfeat.demo import make_corpus
-    from serfeat.manifest import read_manifest
+    from serfeat.manifest_csv import read_manifest
     from serfeat.recipe import find_recipe, read_recipe
     from serfeat.report import write_report
 

@@ -30,12 +30,13 @@ from serfeat.engines import available_cores, run
 from serfeat.errors import ModelError, SerfeatError
 from serfeat.extract import Extraction, extract
 from serfeat.features import feature_set
+from serfeat.files import committed
 from serfeat.manifest import Manifest
 from serfeat.models import MODELS, make_model
 from serfeat.models import fit as fit_model
 from serfeat.sequences import Sequences
 from serfeat.splits import PROTOCOLS, Fold, folds
-from serfeat.store import committed, write_table
+from serfeat.store import write_table
 
 __all__ = ["ChosenProtocol", "Entry", "Plan", "compare"]
 

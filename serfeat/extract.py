@@ -19,17 +19,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from serfeat.audio import AUDIO_SUFFIXES, MIN_DURATION, content_hash, load_audio
+from serfeat.audio import MIN_DURATION, content_hash, load_audio
 from serfeat.engines import run
 from serfeat.errors import AudioError, FeatureError, ManifestError, SerfeatError
 from serfeat.features import FeatureSet, Level, feature_set
-from serfeat.manifest import (
-    Manifest,
-    audio_files,
-    manifest_of_folder,
-    read_manifest,
-    rows_from_records,
-)
+from serfeat.files import AUDIO_SUFFIXES, audio_files
+from serfeat.manifest import Manifest, manifest_of_folder, rows_from_records
+from serfeat.manifest_csv import read_manifest
 from serfeat.sequences import Sequences
 from serfeat.store import Row, Store, cache_folder
 from serfeat.table import clip_index, frame_index

@@ -80,6 +80,15 @@ class FeatureSet:
         """One unit per column at a level."""
         return tuple(unit for _, unit in self._named(level))
 
+    def width(self, level: Level) -> int:
+        """Number of columns at a level; does not load openSMILE."""
+        if self.external:
+            from serfeat.lld.opensmile import EXTERNAL_SETS
+
+            known = EXTERNAL_SETS[self.external]
+            return known.n_lld if level == "lld" else known.n_functionals
+        return len(self._named(level))
+
     @property
     def licence(self) -> str:
         """Licence tag of the code that computes the numbers; it travels with every table."""

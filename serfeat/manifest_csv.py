@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from serfeat.cells import PURPOSE, read_cells
 from serfeat.errors import ManifestError
 from serfeat.files import committed, inside
 from serfeat.labels import UNLABELLED, UNLABELLED_WORD, normalise, normalise_sex
@@ -32,17 +33,6 @@ from serfeat.table import INDEX, clip_index
 
 __all__ = ["read_manifest", "write_manifest"]
 
-# What other tools call our columns; an error names it, nothing is renamed in silence.
-_OTHER_NAMES = {
-    "file": ("wav", "path", "filename", "file_name", "audio_filepath", "filepath", "audio", "name"),
-    "speaker": ("speaker_id", "spk", "spkr", "subject", "actor", "participant", "user"),
-    "emotion": ("label", "emo", "emotions", "class", "target", "category"),
-}
-_PURPOSE = {
-    "file": "the recordings, relative to the audio folder",
-    "speaker": "one code per person; without it no split can keep speakers apart",
-    "emotion": "the label",
-}
 _PLAIN_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")
 
 
@@ -74,21 +64,19 @@ def read_manifest(
     UnknownNameError : a label outside the vocabulary, with the nearest known one.
     """
     path = Path(path)
-    header, lines, cells, separator = _parse(_text_of(path, encoding), path, require)
-    about = read_sidecar(path, len(cells))
+    cells = read_cells(path, encoding=encoding, require=require)
+    columns, where, comma = cells.columns, cells.where, cells.separator == ";"
+    about = read_sidecar(path, len(where))
     folder = Path(root) if root is not None else path.parent / about.get("root", ".")
-    columns = {name: [row[i] for row in cells] for i, name in enumerate(header)}
-    where = [f"{path}, line {line}" for line in lines]
-    comma = separator == ";"
 
     files = [inside(f, folder, where=w) for f, w in zip(columns["file"], where, strict=True)]
     starts = _times(columns.get("start"), 0.0, where, comma)
     ends = _times(columns.get("end"), np.nan, where, comma)
-    _check_keys(files, starts, ends, lines, path)
+    _check_keys(files, starts, ends, cells.lines, path)
 
     rows = pd.DataFrame(index=clip_index(files, starts, ends))
     corpus = str(about.get("corpus", path.stem))
-    for name in dict.fromkeys((*REQUIRED, *header)):
+    for name in dict.fromkeys((*REQUIRED, *columns)):
         if name in INDEX:
             continue
         texts = columns.get(name, [corpus if name == "corpus" else ""] * len(files))
@@ -101,7 +89,7 @@ def read_manifest(
                 f"the {name} is empty in {sum(not t for t in texts)} rows",
                 where=where[texts.index("")],
                 code="missing-value",
-                fix=f"fill it ({_PURPOSE.get(name, name)})",
+                fix=f"fill it ({PURPOSE.get(name, name)})",
             )
         if _is_number(name, texts, about.get("numeric")):
             rows[name] = [
@@ -172,98 +160,22 @@ def _seconds(times: pd.TimedeltaIndex) -> list[str]:
     return ["" if t is pd.NaT else f"{t.value / 1e9:.9f}".rstrip("0").rstrip(".") for t in times]
 
 
-# --- from text to cells -------------------------------------------------------------------------
+# --- from text to values ------------------------------------------------------------------------
 
 
-def _text_of(path: Path, encoding: str) -> str:
-    """The file's text; byte order marks decide before `encoding` does."""
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ManifestError(f"cannot be read: {reason}", where=path, code="unreadable") from error
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encoding = "utf-16"
-    elif raw.startswith(b"\xef\xbb\xbf"):
-        encoding = "utf-8-sig"
-    try:
-        return raw.decode(encoding)
-    except (UnicodeDecodeError, LookupError) as error:
-        line = raw[: getattr(error, "start", 0)].count(b"\n") + 1
-        raise ManifestError(
-            f"the text is not {encoding}",
-            where=f"{path}, line {line}",
-            code="wrong-encoding",
-            fix="save it as UTF-8, or name the encoding (latin-1, cp1252, ...)",
-        ) from error
-
-
-def _parse(
-    text: str, path: Path, require: Collection[str]
-) -> tuple[list[str], list[int], list[list[str]], str]:
-    """Split into header, line numbers, cells and the separator; what is ragged is an error."""
-    if "\0" in text:
-        line = text[: text.index("\0")].count("\n") + 1
-        raise ManifestError("a NUL byte", where=f"{path}, line {line}", code="nul-byte")
-    first = text.splitlines()[0] if text.strip() else ""
-    separator = max(",;\t", key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    header: list[str] = []
-    lines: list[int] = []
-    cells: list[list[str]] = []
-    try:
-        for row in reader:
-            if not row:
-                continue
-            where = f"{path}, line {reader.line_num}"
-            if not header:
-                header = [name.strip() for name in row]
-                _check_header(header, path, require)
-            elif len(row) != len(header):
-                raise ManifestError(
-                    f"{len(row)} fields, the header has {len(header)}",
-                    where=where,
-                    code="ragged-row",
-                    fix="quote the fields that contain the separator",
-                )
-            else:
-                lines.append(reader.line_num)
-                cells.append([cell.strip() for cell in row])
-    except csv.Error as error:
-        where = f"{path}, line {reader.line_num}"
-        raise ManifestError(f"not CSV: {error}", where=where, code="not-csv") from error
-    if not cells:
-        raise ManifestError("no rows", where=path, code="no-rows")
-    if not text.endswith(("\n", "\r")):
-        raise ManifestError(
-            "no newline after the last row, so the file may have been cut",
-            where=f"{path}, line {lines[-1]}",
-            code="no-final-newline",
-            fix="check the last row and end it with a newline",
-        )
-    return header, lines, cells, separator
-
-
-def _check_header(header: list[str], path: Path, require: Collection[str]) -> None:
-    where = f"{path}, line 1"
-    twice = sorted({name for name in header if header.count(name) > 1 and name})
-    if twice:
-        raise ManifestError(f"column {', '.join(twice)} occurs twice", where=where, code="columns")
-    if "" in header:
-        n = header.index("") + 1
-        raise ManifestError(f"column {n} has no name", where=where, code="columns")
-    for name in dict.fromkeys(("file", *require)):
-        if name in header:
-            continue
-        others = [h for h in header if h.lower() in (name, *_OTHER_NAMES.get(name, ()))]
-        purpose = _PURPOSE.get(name, "it was required")
-        fix = f"rename {others[0]!r} to {name!r}" if others else f"add it ({purpose})"
-        raise ManifestError(
-            f"no column {name!r}; found {', '.join(header)}",
-            where=where,
-            code=f"no-{name}",
-            fix=fix,
-        )
+def _labels(
+    texts: list[str],
+    where: list[str],
+    label_map: Mapping[str, str] | None,
+    labels: Collection[str] | None,
+    *,
+    required: bool,
+) -> list[str]:
+    """Emotions in the vocabulary; an empty cell is unlabelled, or an error where required."""
+    return [
+        normalise(t, label_map=label_map, labels=labels, where=w) if t or required else UNLABELLED
+        for t, w in zip(texts, where, strict=True)
+    ]
 
 
 def _times(
@@ -326,8 +238,7 @@ def _is_number(name: str, texts: list[str], numeric: Sequence[str] | None) -> bo
         return True
     if numeric is not None:
         return name in numeric
-    plain = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")
-    return any(texts) and all(t == "" or plain.fullmatch(t) is not None for t in texts)
+    return any(texts) and all(t == "" or _PLAIN_NUMBER.fullmatch(t) is not None for t in texts)
 
 
 def _number(text: str, where: str, comma: bool) -> float:

@@ -38,7 +38,8 @@ from serfeat.compare import ChosenProtocol, Entry, Plan
 from serfeat.corpora import cache_folder, find_root, read_corpus
 from serfeat.errors import RecipeError, SerfeatError, did_you_mean
 from serfeat.features import feature_set
-from serfeat.manifest import Manifest, read_manifest
+from serfeat.manifest import Manifest
+from serfeat.manifest_csv import read_manifest
 from serfeat.models import make_model
 from serfeat.splits import PROTOCOLS
 

@@ -11,6 +11,7 @@ import json
 import os
 import tomllib
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from serfeat.errors import ManifestError
 from serfeat.files import committed, sha256
 from serfeat.manifest import Manifest
 
-__all__ = ["read_sidecar", "sidecar_place", "write_sidecar"]
+__all__ = ["read_sidecar", "sidecar_place", "sidecar_text", "write_sidecar"]
 
 # The part of a card that travels.
 _OF_CARD = (
@@ -109,14 +110,18 @@ def write_sidecar(manifest: Manifest, path: Path) -> None:
         "licence": card.licence if card else "",
         "synthetic": card.synthetic if card else False,
     }
+    facts = None if card is None else {key: getattr(card, key) for key in _OF_CARD}
+    with committed(path.with_suffix(".toml")) as temporary:
+        temporary.write_bytes(sidecar_text(about, facts).encode())
+
+
+def sidecar_text(about: Mapping[str, Any], card: Mapping[str, Any] | None) -> str:
+    """The tables ``[manifest]`` and ``[card]`` as TOML; values: text, numbers, booleans, lists."""
     text = "# Written by serfeat; belongs to the CSV of the same name.\n"
-    if card is not None and not card.redistributable:
+    if card is not None and not card.get("redistributable", True):
         text += "# The licence of this corpus keeps these rows on your disk: do not pass them on.\n"
     text += _table("manifest", about)
-    if card is not None:
-        text += "\n" + _table("card", {key: getattr(card, key) for key in _OF_CARD})
-    with committed(path.with_suffix(".toml")) as temporary:
-        temporary.write_bytes(text.encode())
+    return text if card is None else f"{text}\n{_table('card', card)}"
 
 
 def _load(beside: Path) -> dict[str, Any]:
@@ -126,7 +131,7 @@ def _load(beside: Path) -> dict[str, Any]:
         raise ManifestError(f"not TOML: {error}", where=beside, code="not-toml") from error
 
 
-def _table(name: str, values: dict[str, Any]) -> str:
+def _table(name: str, values: Mapping[str, Any]) -> str:
     """A JSON literal is also a TOML literal for text, numbers, truth values and their lists."""
     lines = (f"{k} = {json.dumps(v, ensure_ascii=False)}\n" for k, v in values.items())
     return f"[{name}]\n" + "".join(lines).replace("\x7f", "\\u007f")

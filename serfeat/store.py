@@ -19,7 +19,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ import numpy as np
 import pandas as pd
 
 from serfeat.errors import StoreError
+from serfeat.files import committed
 from serfeat.table import from_csv_times, to_csv_times
 from serfeat.types import Floats32
 
@@ -109,39 +109,6 @@ def read_metadata(path: Path) -> dict[str, Any]:
         if field.metadata and b"unit" in field.metadata
     }
     return {"units": units, "provenance": json.loads(schema.metadata.get(b"serfeat", b"{}"))}
-
-
-class committed:  # noqa: N801  (reads as a statement: with committed(path) as temporary)
-    """Write to a unique temporary name; on success flush it and rename it to `path`.
-
-    The temporary name is random, not the final name with a suffix: a long name must not become too
-    long, and two writers must not meet.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.temporary = path.parent / f".serfeat-{secrets.token_hex(8)}.tmp"
-
-    def __enter__(self) -> Path:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.temporary.touch()
-        except OSError as error:
-            raise StoreError(
-                f"cannot write here ({error.strerror})",
-                where=self.path,
-                code="cannot-create",
-                fix="choose another place with -o, or free the disk",
-            ) from None
-        return self.temporary
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if error is not None:
-            self.temporary.unlink(missing_ok=True)
-            return
-        with self.temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        self.temporary.replace(self.path)
 
 
 def _side_car(path: Path) -> Path:

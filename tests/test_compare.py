@@ -15,7 +15,7 @@ from serfeat import compare as compare_module
 from serfeat.compare import ChosenProtocol, Entry, Plan, compare
 from serfeat.deploy import predict, train
 from serfeat.errors import ModelError, SplitError, UnknownNameError
-from serfeat.manifest import read_manifest
+from serfeat.manifest_csv import read_manifest
 from serfeat.splits import Fold, folds
 from serfeat.stats import leaderboard
 

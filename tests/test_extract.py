@@ -15,7 +15,7 @@ from serfeat.errors import UnknownNameError
 from serfeat.extract import extract, manifest_of_files
 from serfeat.features import FEATURE_SETS, FeatureSet, feature_set
 from serfeat.lld import DESCRIPTORS
-from serfeat.manifest import read_manifest
+from serfeat.manifest_csv import read_manifest
 from serfeat.sequences import Sequences
 
 OWN = [s for s in FEATURE_SETS.values() if not s.external]

@@ -17,13 +17,16 @@ ROOT = Path(__file__).resolve().parent.parent / "serfeat"
 # Top to bottom; names on one line are of one rank and must not import each other.
 ORDER = """
 errors
-types jit
+types jit files
 table labels
 manifest
+cells sidecar
+manifest_csv
 corpora
 audio shorttime
 spectrum
 pitch
+pulses
 vad
 lld
 functionals

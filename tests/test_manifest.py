@@ -12,15 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serfeat.errors import ManifestError, SerfeatError, UnknownNameError
-from serfeat.manifest import (
-    Card,
-    Manifest,
-    audio_files,
-    manifest_of_folder,
-    read_manifest,
-    rows_from_records,
-    write_manifest,
-)
+from serfeat.files import audio_files
+from serfeat.manifest import Card, Manifest, manifest_of_folder, rows_from_records
+from serfeat.manifest_csv import read_manifest, write_manifest
 
 GOOD = "file,speaker,emotion\na.wav,03,anger\nb.wav,1,neutral\n"
 

@@ -9,7 +9,8 @@ import pytest
 import soundfile as sf
 
 from serfeat.errors import FeatureError
-from serfeat.pitch import Pitch, _candidates, pitch, pulses, sinc_at, sinc_peak
+from serfeat.pitch import Pitch, _candidates, pitch, sinc_at, sinc_peak
+from serfeat.pulses import pulses
 from serfeat.shorttime import ShortTime
 from serfeat.types import Floats
 

@@ -300,11 +300,12 @@ def test_numbers_equal_the_metrics(run_folder: Path, html_page: str) -> None:
         mine = rows[(rows["entry"] == entry) & (rows["protocol"] == HELD) & ~rows["control"]]
         proba = mine[[f"p_{x}" for x in LABELS]]
         one = metrics.scores(list(mine["truth"]), list(mine["prediction"]), proba, labels=LABELS)
-        assert shown[entry][2] == f"{100 * one['uar']:.1f}"
-        assert shown[entry][5:9] == [
+        assert shown[entry][1] == f"{100 * one['uar']:.1f}"
+        assert shown[entry][4:9] == [
             f"{100 * one['war']:.1f}",
             f"{100 * one['f1_macro']:.1f}",
             f"{one['auc']:.3f}",
+            ENTRIES[entry][0],
             "300",
         ]
     mine = rows[(rows["entry"] == "svm") & (rows["protocol"] == RANDOM) & ~rows["control"]]

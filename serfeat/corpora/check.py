@@ -2,8 +2,7 @@
 
 Compares a manifest and its audio with what the card expects: counts per speaker and emotion,
 total duration, sample rates; missing, empty, truncated and silent files; recordings that occur
-twice. Duplicates are found by content: a digest of the decoded samples, so that a WAV and its FLAC
-copy, or a mono file and its stereo copy with equal channels, are the same recording.
+twice, found by content (`serfeat.corpora.recordings`).
 
 An error means that scores from this copy cannot be trusted; a warning is something to know. Faults
 that the card lists as known to be in every copy are warnings. A copy that lacks whole speakers is a
@@ -12,32 +11,27 @@ subset and gets a warning; one that lacks single recordings of a speaker is inco
 
 from __future__ import annotations
 
-import hashlib
-import stat
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
 
 from serfeat.corpora import CORPORA
-from serfeat.errors import CorpusError, SerfeatError
+from serfeat.corpora.recordings import Decode, look
+from serfeat.errors import CorpusError
 from serfeat.manifest import Card, Manifest
 
 __all__ = ["CheckResult", "check_manifest"]
 
-BLOCK = 1 << 18  # samples decoded at a time
 SHOWN = 5  # names listed in one message
 # Decoders differ by a few samples per file, never by half a percent of a corpus.
 TOTAL_TOLERANCE = 0.005
 # Fewer equal durations than this may be chance.
 ENOUGH_FILES = 10
-
-Decode = Literal["none", "info", "full"]
 
 
 @dataclass(frozen=True)
@@ -123,7 +117,7 @@ def check_manifest(
     )
     whole = card is None or _check_counts(manifest, card, errors, warnings)
     _check_names(manifest, errors, warnings)
-    files = _look(manifest, decode, progress)
+    files = look(manifest, decode, progress)
     missing = tuple(files.index[files["fault"] == "missing"])
     known = {} if card is None else card.known_faults
     _report_faults(files, known, errors, warnings)
@@ -203,89 +197,6 @@ def _check_names(manifest: Manifest, errors: list[str], warnings: list[str]) -> 
 
 
 # --- the audio ----------------------------------------------------------------------------------
-
-
-def _look(
-    manifest: Manifest, decode: Decode, progress: Callable[[int, int], None] | None
-) -> pd.DataFrame:
-    """One row per recording; `fault` is empty where nothing is wrong with the file itself."""
-    names = manifest.files
-    records = []
-    for i, file in enumerate(names):
-        try:
-            records.append(_look_at(manifest.path(file), decode))
-        except SerfeatError as error:
-            records.append({"fault": str(error)})
-        if progress is not None:
-            progress(i + 1, len(names))
-    columns = ["duration", "sample_rate", "channels", "fault", "digest"]
-    blank = {"duration": np.nan, "sample_rate": np.nan, "channels": np.nan, "digest": ""}
-    index = pd.Index(names, name="file")
-    return pd.DataFrame([blank | r for r in records], index=index, columns=columns)
-
-
-def _look_at(path: Path, decode: Decode) -> dict[str, object]:
-    import soundfile
-
-    try:
-        facts = path.stat()
-    except OSError:
-        return {"fault": "missing"}
-    if not stat.S_ISREG(facts.st_mode):  # a FIFO would be waited for, for ever
-        return {"fault": "not a regular file"}
-    if facts.st_size == 0:
-        return {"fault": "empty file"}
-    if decode == "none":
-        return {"fault": ""}
-    with path.open("rb") as raw:
-        head = raw.read(12)
-    if head.startswith(b"version http"):
-        return {"fault": "a git-lfs pointer, not audio"}
-    # A WAV says how long it is; libsndfile quietly reads what is left of a shorter one. Streams
-    # that do not know their length write the largest number that they can.
-    says = int.from_bytes(head[4:8], "little") + 8
-    cut = head[:4] == b"RIFF" and head[8:12] == b"WAVE" and 0x7FFFFFFF > says > facts.st_size + 1
-    try:
-        with soundfile.SoundFile(path) as sound:
-            record = {
-                "duration": sound.frames / sound.samplerate,
-                "sample_rate": sound.samplerate,
-                "channels": sound.channels,
-                "fault": f"truncated: {facts.st_size} of {says} bytes" if cut else "",
-            }
-            if sound.frames == 0:
-                record["fault"] = "no samples"
-            elif decode == "full" and not cut:
-                record |= _decode(sound)
-    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
-        return {"fault": f"cannot be decoded: {error}"}
-    return record
-
-
-def _decode(sound: Any) -> dict[str, object]:
-    """Read every sample, block by block: a digest of the content, and what is wrong with it."""
-    # Integer formats are compared as integers (exact in every container), others as floats.
-    dtype = "int32" if sound.subtype.startswith("PCM") else "float64"
-    first = hashlib.blake2b(str(sound.samplerate).encode(), digest_size=16)
-    others = hashlib.blake2b(digest_size=16)
-    read, loud, finite, equal = 0, False, True, True
-    for block in sound.blocks(BLOCK, dtype=dtype, always_2d=True):
-        read += len(block)
-        loud = loud or bool(np.any(block))
-        finite = finite and bool(np.isfinite(block).all())
-        equal = equal and bool((block == block[:, :1]).all())
-        first.update(np.ascontiguousarray(block[:, 0]).tobytes())
-        others.update(np.ascontiguousarray(block[:, 1:]).tobytes())
-    fault = ""
-    if read != sound.frames:
-        fault = f"truncated: {read} of {sound.frames} samples"
-    elif not finite:
-        fault = "NaN or infinite samples"
-    elif not loud:
-        fault = "silent: all samples are zero"
-    # equal channels carry nothing more than one of them
-    digest = first.hexdigest() + ("" if equal else others.hexdigest())
-    return {"fault": fault, "digest": digest}
 
 
 def _report_faults(

@@ -21,8 +21,9 @@ import pandas as pd
 
 from serfeat.corpora.names import named_files, read_table
 from serfeat.errors import CorpusError
+from serfeat.files import audio_files
 from serfeat.labels import normalise_sex
-from serfeat.manifest import audio_files, rows_from_records
+from serfeat.manifest import rows_from_records
 
 __all__ = ["EMOTION_CODES", "read"]
 

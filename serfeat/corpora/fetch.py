@@ -9,7 +9,6 @@ has no checksum, the first download records one (``<archive>.sha256``) and later
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import stat
 import urllib.error
@@ -25,6 +24,7 @@ from serfeat.corpora import find_corpus
 from serfeat.corpora.card import cache_folder
 from serfeat.corpora.check import check_manifest
 from serfeat.errors import CorpusError
+from serfeat.files import sha256
 from serfeat.manifest import Card, Download, Manifest
 
 __all__ = ["Progress", "fetch", "fetch_card", "unpack"]
@@ -154,10 +154,10 @@ def _retrieve(download: Download, archives: Path, progress: Progress | None) -> 
             fix="try again; if it stays, the host has changed the file: report it",
         ) from error
     if not known:
-        sha256 = _sha256(path)
-        recorded.write_text(f"{sha256}  {name}\n", encoding="utf-8")
+        digest = sha256(path)
+        recorded.write_text(f"{digest}  {name}\n", encoding="utf-8")
         warnings.warn(
-            f"{download.url} has no published checksum; sha256 {sha256} is recorded and will be "
+            f"{download.url} has no published checksum; sha256 {digest} is recorded and will be "
             "expected from now on",
             stacklevel=4,
         )
@@ -270,8 +270,3 @@ def _check_members(members: list[zipfile.ZipInfo], archive: Path) -> None:
                 code="outside-folder",
                 fix="do not use this archive",
             )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as raw:
-        return hashlib.file_digest(raw, "sha256").hexdigest()

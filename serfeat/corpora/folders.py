@@ -11,8 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from serfeat.errors import CorpusError, SerfeatError
+from serfeat.files import audio_files
 from serfeat.labels import normalise
-from serfeat.manifest import audio_files, rows_from_records
+from serfeat.manifest import rows_from_records
 
 __all__ = ["read"]
 

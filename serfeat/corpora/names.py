@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from serfeat.errors import CorpusError
-from serfeat.manifest import audio_files
+from serfeat.files import audio_files
 
 __all__ = ["named_files", "read_table"]
 

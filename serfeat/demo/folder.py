@@ -12,9 +12,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 import math
-import os
 import re
 import tomllib
 import wave
@@ -26,6 +24,8 @@ from pathlib import Path
 import numpy as np
 
 from serfeat.errors import CorpusError
+from serfeat.files import committed
+from serfeat.sidecar import sidecar_text
 from serfeat.types import Floats
 
 __all__ = ["NOTE", "Spoken", "wav_bytes", "write"]
@@ -90,8 +90,6 @@ def write(
     before = _listed(folder, manifest, sidecar)
     if before == files and _same(sidecar, card, len(files)) and _complete(folder, files):
         return manifest
-    for name in sorted({key[0] for key in keys}):
-        (folder / name).mkdir(parents=True, exist_ok=True)
     sidecar.unlink(missing_ok=True)
     rows = []
     for key, file, about in _write_audio(folder, keys, files, speak, jobs):
@@ -103,9 +101,11 @@ def write(
         if OURS.fullmatch(stale):  # never follow a path that somebody wrote into the manifest
             (folder / stale).unlink(missing_ok=True)
     table = _csv(rows)
-    _put(manifest, table)
+    with committed(manifest) as temporary:
+        temporary.write_bytes(table)
     numeric = [name for name, value in rows[0].items() if not isinstance(value, str)]
-    _put(sidecar, _sidecar(table, {**card, "rows": len(rows)}, numeric))
+    with committed(sidecar) as temporary:
+        temporary.write_bytes(_sidecar(table, {**card, "rows": len(rows)}, numeric))
     return manifest
 
 
@@ -120,7 +120,8 @@ def _write_audio(
 
     def one(key: Key, file: str) -> Mapping[str, Value]:
         spoken = speak(*key)
-        _put(folder / file, wav_bytes(spoken.x, spoken.sr))
+        with committed(folder / file) as temporary:
+            temporary.write_bytes(wav_bytes(spoken.x, spoken.sr))
         return {**spoken.about, "duration": spoken.x.size / spoken.sr}
 
     if jobs <= 1:
@@ -130,13 +131,6 @@ def _write_audio(
     with ThreadPoolExecutor(jobs) as pool:
         for key, file, about in zip(keys, files, pool.map(one, keys, files), strict=True):
             yield key, file, about
-
-
-def _put(path: Path, content: bytes) -> None:
-    """Write beside `path`, then rename: the name never stands for half a file."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(content)
-    part.replace(path)
 
 
 def _csv(rows: Sequence[Mapping[str, Value]]) -> bytes:
@@ -158,7 +152,7 @@ def _cell(value: Value) -> str:
 
 
 def _sidecar(table: bytes, card: Mapping[str, str | int], numeric: Sequence[str]) -> bytes:
-    """What the CSV cannot hold, in the layout that `serfeat.manifest` reads."""
+    """What the CSV cannot hold, in the layout that `serfeat.sidecar` reads."""
     manifest = {
         "corpus": "demo",
         "root": ".",
@@ -176,12 +170,7 @@ def _sidecar(table: bytes, card: Mapping[str, str | int], numeric: Sequence[str]
         "synthetic": True,
         "warnings": [NOTE],
     }
-    text = "# Written by serfeat; belongs to the CSV of the same name.\n[manifest]\n"
-    text += "".join(f"{key} = {json.dumps(value)}\n" for key, value in manifest.items())
-    text += "\n[card]\n"
-    # a JSON literal of text, numbers, truth values and their lists is a TOML literal as well
-    text += "".join(f"{key} = {json.dumps(value)}\n" for key, value in about.items())
-    return text.encode()
+    return sidecar_text(manifest, about).encode()
 
 
 def _card(sidecar: Path) -> Mapping[str, object]:

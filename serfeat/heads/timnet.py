@@ -63,8 +63,9 @@ class TemporalAwareBlock(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Map x (batch, frames, filters) to the same shape."""
-        h = self.drop(torch.relu(self.norm_a(self.conv_a(x), mask)))
-        h = self.drop(torch.relu(self.norm_b(self.conv_b(h), mask)))
+        # ReLU and dropout commute (the factor is not negative); in this order ReLU needs no copy.
+        h = torch.relu_(self.drop(self.norm_a(self.conv_a(x), mask)))
+        h = torch.relu_(self.drop(self.norm_b(self.conv_b(h), mask)))
         return x * torch.sigmoid(h) if self.gated else torch.relu(x + h)
 
 

@@ -14,7 +14,7 @@ Contents
 
 Sources
 -------
-[1] S. Young et al., The HTK Book (3.4), section 5.9, eq. 5.13.
+[1] S. Young et al., The HTK Book (3.4), section "Energy Measures".
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def log_energy(
     align: Align = "centre",
     remove_mean: bool = True,
 ) -> Floats:
-    """Logarithm of the energy of every frame, ``ln sum (g x)^2`` ([1] eq. 5.13).
+    """Logarithm of the energy of every frame, ``ln sum (g x)^2`` ([1]).
 
     HTK itself uses ``align="left"`` and ``remove_mean=False``.
 
@@ -157,7 +157,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         columns=("rms_db", "log_energy"),
         unit=("dB", "ln"),
         summary="root mean square re full scale, and HTK's log energy; floor -100 dB",
-        source="HTK Book 3.4, eq. 5.13",
+        source="HTK Book 3.4, section Energy Measures",
         compute=_both,
         params={"length": 0.025, "scale": "int16"},
     ),

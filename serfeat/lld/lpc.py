@@ -135,7 +135,7 @@ def lpc(
 def lpcc(
     x: ArrayLike, sr: int, *, hop: float = 0.010, n: int = 12, order: int = 12, **settings: object
 ) -> Floats:
-    """Cepstrum of the LPC spectrum ([3] eq. 5).
+    """Cepstrum of the LPC spectrum ([3]).
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def lsf(
 
 
 def covariance(frames: ArrayLike, order: int) -> LinearPrediction:
-    """Least-squares prediction of the samples ``order ... length - 1`` of each frame ([1] eq. 24).
+    """Least-squares prediction of the samples ``order ... length - 1`` of each frame ([1]).
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ def covariance(frames: ArrayLike, order: int) -> LinearPrediction:
 
 
 def _reflection(a: Floats) -> Floats:
-    """Reflection coefficients of inverse filters, by the step-down recursion ([2] eq. 5.8)."""
+    """Reflection coefficients of inverse filters, by the step-down recursion ([2])."""
     order = a.shape[1] - 1
     k = np.full((len(a), order), np.nan)
     current = a.copy()
@@ -306,7 +306,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         columns=tuple(f"lpcc_{k}" for k in range(1, 13)),
         unit="1",
         summary="Cepstrum of the LPC spectrum; silence: 0",
-        source="Atal 1974 eq. 5 on the model of lpc",
+        source="Atal 1974 on the model of lpc",
         compute=_lpcc,
         params={"n": 12, "order": 12},
     ),

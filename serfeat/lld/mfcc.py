@@ -114,7 +114,7 @@ def mfcc(
     align: Literal["centre", "left"] = "centre",
     **changes: Any,
 ) -> Floats:
-    """Mel-frequency cepstral coefficients ([1]; [2] eq. 5.14, 5.15).
+    """Mel-frequency cepstral coefficients ([1]; [2]).
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         unit="1",
         summary="Mel-frequency cepstrum: spectral envelope; mfcc_0 is the level, 26 mel bands, "
         "20-8000 Hz, 25 ms Hamming window, liftered",
-        source="Davis & Mermelstein 1980; The HTK Book eq. 5.14-5.15; = openSMILE htkcompatible",
+        source="Davis & Mermelstein 1980; The HTK Book; = openSMILE htkcompatible",
         compute=_coefficients,
         params={"n": 14, "convention": CONVENTIONS["serfeat"]},
     ),

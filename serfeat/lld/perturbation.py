@@ -19,8 +19,8 @@ Contents
 
 Sources
 -------
-Praat manual, "Voice 2. Jitter" and "Voice 3. Shimmer" (the definitions and the limits), written
-from the text. The pulses are those of `serfeat.pitch.pulses`.
+Praat manual, "Voice 2. Jitter" and "Voice 3. Shimmer" (the definitions and the limits); the
+rule for a pulse's amplitude was matched to Praat's numbers. The pulses are `serfeat.pulses.pulses`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from numpy.typing import ArrayLike
 
 from serfeat.errors import FeatureError
 from serfeat.jit import jit
-from serfeat.pitch import pitch, pulses
+from serfeat.pitch import pitch
+from serfeat.pulses import pulses
 from serfeat.shorttime import Descriptor, ShortTime
 from serfeat.types import Bools, Floats
 

@@ -95,7 +95,7 @@ class Variant:
     Parameters
     ----------
     bank : shape of the critical bands.
-    above_5_khz : weight the loudness curve down above 5 kHz ([1] eq. 7).
+    above_5_khz : weight the loudness curve down above 5 kHz ([1]).
     lifter : L of ``1 + L/2 sin(pi k / L)``, 0 for none.
     """
 
@@ -258,7 +258,7 @@ def critical_bands(variant: str, sr: int, n_fft: int) -> tuple[Floats, Floats]:
 
 
 def _critical_band_curve(bark: Floats) -> Floats:
-    """Excitation at a distance in Bark above a tone ([1] eq. 4, convolved as in eq. 5).
+    """Excitation at a distance in Bark above a tone ([1]).
 
     Steep below the tone (25 dB per Bark), shallow above it (10 dB per Bark): low tones mask high
     ones. A band therefore looks further down than up.
@@ -269,7 +269,7 @@ def _critical_band_curve(bark: Floats) -> Floats:
 
 
 def equal_loudness(hz: ArrayLike, *, above_5_khz: bool = False) -> Floats:
-    """Sensitivity of the ear (power) at 40 dB, by frequency ([1] eq. 6 and 7, in Hz).
+    """Sensitivity of the ear (power) at 40 dB, by frequency ([1], in Hz).
 
     ``(f^2 / (f^2 + 1.6e5))^2 (f^2 + 1.44e6) / (f^2 + 9.61e6)``, as HTK writes it [3].
 
@@ -291,7 +291,7 @@ def equal_loudness(hz: ArrayLike, *, above_5_khz: bool = False) -> Floats:
 
 
 def rasta_filter(log_bands: ArrayLike) -> Floats:
-    """Band-pass filter each band's logarithm over time ([2] eq. 2).
+    """Band-pass filter each band's logarithm over time ([2]).
 
     ``H(z) = 0.1 (2 + z^-1 - z^-3 - 2 z^-4) / (1 - 0.94 z^-1)``: passes about 1 to 12 Hz at 100
     frames per second. The filter is causal (no advance by four frames). It starts as if the first

@@ -24,7 +24,7 @@ Sources
 -------
 [1] G. Zhou, J. Hansen, J. Kaiser, "Nonlinear feature based classification of speech under stress",
     IEEE Trans. Speech and Audio Processing 9(3), 2001.
-[2] J. Kaiser, "On a simple algorithm to calculate the 'energy' of a signal", ICASSP 1990, eq. 8.
+[2] J. Kaiser, "On a simple algorithm to calculate the 'energy' of a signal", ICASSP 1990.
 [3] P. Maragos, J. Kaiser, T. Quatieri, "Energy separation in signal modulations with application to
     speech analysis", IEEE Trans. Signal Processing 41(10), 1993: DESA-1 and DESA-2.
 """
@@ -94,7 +94,7 @@ def _psi(x: Floats) -> Floats:
 
 
 def teager(x: ArrayLike) -> Floats:
-    """Teager energy of every sample, ``x[n]^2 - x[n-1] x[n+1]`` ([2] eq. 8).
+    """Teager energy of every sample, ``x[n]^2 - x[n-1] x[n+1]`` ([2]).
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def _aligned(n: int, amplitude: Floats, angle: Floats, sr: float) -> Demodulatio
 
 
 def desa1(x: ArrayLike, sr: float) -> Demodulation:
-    """Separate amplitude and frequency by DESA-1 ([3] eq. 37, 38); exact for a sinusoid.
+    """Separate amplitude and frequency by DESA-1 ([3]); exact for a sinusoid.
 
     ``y[n] = x[n] - x[n-1]``, ``G = 1 - (psi y[n] + psi y[n+1]) / (4 psi x[n])``, frequency
     ``arccos G``, amplitude ``sqrt(psi x[n] / (1 - G^2))``.
@@ -162,7 +162,7 @@ def desa1(x: ArrayLike, sr: float) -> Demodulation:
 
 
 def desa2(x: ArrayLike, sr: float) -> Demodulation:
-    """Separate amplitude and frequency by DESA-2 ([3] eq. 47, 48); exact for a sinusoid.
+    """Separate amplitude and frequency by DESA-2 ([3]); exact for a sinusoid.
 
     ``z[n] = x[n+1] - x[n-1]``, frequency ``arccos(1 - psi z / (2 psi x)) / 2``, amplitude
     ``2 psi x / sqrt(psi z)``. Simpler than DESA-1, but only for frequencies below sr / 4.
@@ -341,7 +341,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         columns=("teo_db",),
         unit="dB",
         summary="level of the mean Teager energy re full scale squared; floor -100 dB",
-        source="Kaiser 1990, eq. 8",
+        source="Kaiser 1990",
         compute=_teo_db,
         params={"length": 0.025},
     ),

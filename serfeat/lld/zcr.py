@@ -11,7 +11,7 @@ Contents
 
 Sources
 -------
-[1] L. Rabiner, R. Schafer, "Digital Processing of Speech Signals", Prentice-Hall 1978, eq. 4.18.
+[1] L. Rabiner, R. Schafer, "Digital Processing of Speech Signals", Prentice-Hall 1978, chapter 4.
     Departure: a rate per second instead of one per sample, comparable between sample rates.
 """
 
@@ -49,7 +49,7 @@ def _zcr(st: ShortTime, *, length: float = 0.025) -> Floats:
 
 
 def zcr(x: ArrayLike, sr: int, *, hop: float = 0.010, length: float = 0.025) -> Floats:
-    """Zero crossings per second ([1] eq. 4.18).
+    """Zero crossings per second ([1]).
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         columns=("zcr_per_s",),
         unit="1/s",
         summary="zero crossings per second, without the mean of the clip",
-        source="Rabiner & Schafer 1978, eq. 4.18",
+        source="Rabiner & Schafer 1978, ch. 4",
         compute=_zcr,
         undefined="a clip of one sample",
         params={"length": 0.025},

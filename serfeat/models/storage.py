@@ -8,7 +8,6 @@ is written or read. Everything is checked before anything is used.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -19,7 +18,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from serfeat.errors import ModelError
-from serfeat.store import committed
+from serfeat.files import committed, sha256
 
 __all__ = ["load_model", "save_model"]
 
@@ -47,7 +46,7 @@ def save_model(pipeline: Pipeline, folder: Path, card: Mapping[str, Any]) -> Non
     """
     folder.mkdir(parents=True, exist_ok=True)
     steps = [_save_step(name, step, folder) for name, step in pipeline.steps]
-    files = {s["file"]: _sha256(folder / s["file"]) for s in steps}
+    files = {s["file"]: sha256(folder / s["file"]) for s in steps}
     packages = ("serfeat", "numpy", "scikit-learn")
     full = {
         **card,
@@ -88,7 +87,7 @@ def load_model(folder: Path) -> tuple[Pipeline, dict[str, Any]]:
         )
     for name, digest in files.items():
         file = _inside(folder, name)
-        if not file.is_file() or _sha256(file) != digest:
+        if not file.is_file() or sha256(file) != digest:
             found = "differs from its checksum" if file.is_file() else "is missing"
             raise ModelError(
                 f"{name} {found}", where=folder, code="checksum", fix="store or copy it again"
@@ -165,8 +164,3 @@ def _inside(folder: Path, name: str) -> Path:
     if Path(name).name != name or name in {"", ".", ".."}:
         raise ModelError(f"names the file {name!r}", where=folder / "card.json", code="bad-card")
     return folder / name
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -150,7 +150,8 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
             diverged (nothing is kept of it).
         """
         self._check_settings()
-        clips, labels = self._validated(X, y)
+        clips = self._validated(X, training=True)
+        labels = self._validated_labels(y, len(clips))
         classes, targets = np.unique(labels, return_inverse=True)
         if len(classes) < 2:
             raise ModelError(
@@ -158,24 +159,23 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
                 code="one-class",
             )
         held_out, speakers = self._held_out(targets, groups)
+        vars(self).pop("module_", None)  # of an earlier fit; a failed one must not look fitted
         device = _device(self.device)
         with _threads(self.threads), _own_random_state(device, self.seed):
-            module = make_head(
-                self.head, clips.shape[1], len(classes), **dict(self.head_params or {})
-            ).to(device)
+            module = self._new_module(len(classes)).to(device)
             weights = self._weights(labels[~held_out], classes)
             trained = self._train(module, clips, targets, held_out, weights)
         self.history_, self.selected_epoch_ = trained
         self.classes_ = classes
         self.validation_groups_ = speakers
         self.module_ = module.eval().cpu()
-        self.n_parameters_ = sum(p.numel() for p in module.parameters() if p.requires_grad)
+        self.n_parameters_ = _count(module)
         return self
 
     def predict_proba(self, X: Any) -> Floats:
         """(n, n_classes) probabilities, columns in the order of `classes_`."""
         check_is_fitted(self, "module_")
-        clips = self._validated(X)[0]
+        clips = self._validated(X, training=False)
         device = _device(self.device)
         with _threads(self.threads):
             logits = _logits(self.module_.to(device), clips, self.batch_size)
@@ -227,12 +227,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         model.selected_epoch_ = int(card["selected_epoch"])
         model.validation_groups_ = list(card["validation_groups"])
         with _own_random_state(torch.device("cpu"), 0):
-            module = make_head(
-                model.head,
-                model.n_features_in_,
-                len(model.classes_),
-                **dict(model.head_params or {}),
-            )
+            module = model._new_module(len(model.classes_))
         try:
             module.load_state_dict({k: torch.tensor(v) for k, v in tensors.items()})
         except RuntimeError as error:
@@ -244,10 +239,13 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
                 fix="store the model again with this version",
             ) from None
         model.module_ = module.eval()
-        model.n_parameters_ = sum(p.numel() for p in module.parameters() if p.requires_grad)
+        model.n_parameters_ = _count(module)
         return model
 
     # ------------------------------------------------------------------ before training
+
+    def _new_module(self, n_classes: int) -> nn.Module:
+        return make_head(self.head, self.n_features_in_, n_classes, **(self.head_params or {}))
 
     def _check_settings(self) -> None:
         if self.selection == "test_oracle":
@@ -256,54 +254,58 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
                 code="not-implemented",
                 fix="use 'last' or 'validation'",
             )
+        wrong = []
         if self.selection not in ("last", "validation"):
-            raise ModelError(
-                f"selection {self.selection!r}, expected 'last' or 'validation'",
-                code="bad-parameter",
-            )
-        if self.patience is not None and self.selection != "validation":
-            raise ModelError(
-                "patience needs held-out speakers",
-                code="bad-parameter",
-                fix="set selection='validation'",
-            )
-        for name in ("epochs", "batch_size", "patience", "threads"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ModelError(f"{name} is {value}, expected at least 1", code="bad-parameter")
-        for name in ("learning_rate", "validation_fraction", "clip_norm"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ModelError(f"{name} is {value}, expected more than 0", code="bad-parameter")
+            wrong.append(f"selection is {self.selection!r}, expected 'last' or 'validation'")
+        elif self.patience is not None and self.selection == "last":
+            wrong.append("patience needs held-out speakers, so selection='validation'")
+        for least, names in (
+            (1, ("epochs", "batch_size", "patience", "threads")),
+            (0, ("learning_rate", "validation_fraction", "clip_norm")),
+        ):
+            for name in names:
+                value = getattr(self, name)
+                if value is not None and not (value >= 1 if least else value > 0):
+                    wrong.append(
+                        f"{name} is {value}, expected {'at least 1' if least else 'more than 0'}"
+                    )
+        if wrong:
+            raise ModelError("; ".join(wrong), where=f"head {self.head}", code="bad-parameter")
 
-    def _validated(self, X: Any, y: Any = None) -> tuple[Sequences, Labels]:
-        """Return X as clips (a row of a table is a clip of one frame), and y as an array."""
-        training = y is not None
-        labels: Labels = np.empty(0)
+    def _validated_labels(self, y: Any, n: int) -> Labels:
+        """Return y as (n,) labels."""
+        if y is None:
+            raise ModelError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None",
+                code="no-labels",
+            )
+        labels: Labels = column_or_1d(y, warn=True)
+        check_consistent_length(range(n), labels)
+        check_classification_targets(labels)
+        return labels
+
+    def _validated(self, X: Any, *, training: bool) -> Sequences:
+        """Return X as clips; a row of a table is a clip of one frame."""
         if isinstance(X, Sequences):
+            clips = X
             if training:
-                self.n_features_in_ = X.shape[1]
-            elif X.shape[1] != self.n_features_in_:
+                self.n_features_in_ = clips.shape[1]
+            elif clips.shape[1] != self.n_features_in_:
                 raise ModelError(
-                    f"the frames have {X.shape[1]} columns, trained on {self.n_features_in_}",
+                    f"the frames have {clips.shape[1]} columns, trained on {self.n_features_in_}",
                     code="other-features",
                 )
-            clips = X
         else:
             rows = validate_data(self, X, dtype=np.float32, reset=training, ensure_all_finite=False)
             clips = Sequences(rows, np.arange(len(rows) + 1, dtype=np.int64))
-        if not np.isfinite(clips.values).all():
-            bad = int(np.count_nonzero(~np.isfinite(clips.values)))
+        bad = np.count_nonzero(~np.isfinite(clips.values))
+        if bad:
             raise ModelError(
                 f"X holds {bad} values that are NaN or infinity",
                 code="nan-input",
                 fix="impute inside the pipeline, fitted on the training rows",
             )
-        if training:
-            labels = column_or_1d(y, warn=True)
-            check_consistent_length(clips, labels)
-            check_classification_targets(labels)
-        return clips, labels
+        return clips
 
     def _held_out(self, targets: Ints, groups: ArrayLike | None) -> tuple[Bools, list[Any]]:
         """Choose validation speakers so that every class stays in training."""
@@ -338,9 +340,9 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
     def _weights(self, labels: Labels, classes: Labels) -> Tensor | None:
         if self.class_weight is None:
             return None
-        weight = self.class_weight
-        if isinstance(weight, Mapping):
-            weight = dict(weight)
+        weight = (
+            self.class_weight if isinstance(self.class_weight, str) else dict(self.class_weight)
+        )
         try:
             values = compute_class_weight(weight, classes=classes, y=labels)
         except ValueError as error:
@@ -475,6 +477,10 @@ def _uar(module: nn.Module, clips: Sequences, targets: Ints, batch_size: int) ->
     """Mean recall over the classes that the held-out speakers have."""
     predicted = _logits(module, clips, batch_size).argmax(1).numpy()
     return float(recall_score(targets, predicted, labels=np.unique(targets), average="macro"))
+
+
+def _count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
 def _device(name: str) -> torch.device:

@@ -26,6 +26,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from serfeat.files import committed
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -65,9 +67,7 @@ def as_text(board: pd.DataFrame) -> list[list[str]]:
 
 
 def _write(path: Path, text: str) -> Path:
-    """Write through a neighbour, so that a killed run leaves the old file or the new one."""
-    part = path.with_name(f".{path.name}.part")
     # A name from a non-UTF-8 file system may hold lone surrogates; they become "?".
-    part.write_bytes(text.encode("utf-8", "replace"))
-    part.replace(path)
+    with committed(path) as temporary:
+        temporary.write_bytes(text.encode("utf-8", "replace"))
     return path

@@ -128,17 +128,18 @@ def caveats(run: Run, protocol: str) -> list[str]:
     row, k = board.iloc[0], len(board)
     speakers = int(row["speakers"])
     seeds = "one seed" if row["seeds"] == 1 else f"{row['seeds']} seeds"
-    out = []
     if DEPENDENT in run.marks(protocol):
-        out.append(
+        first = (
             "The models knew the voices: neither these scores nor their intervals say anything "
             "about new speakers, and they must not stand beside scores of held-out speakers."
         )
-    out.append(
-        f"The intervals say how far a score may move with {speakers} other speakers recorded like "
-        f"these. They do not say what happens with another corpus, another microphone or felt "
-        f"instead of acted emotion; and each entry was trained with {seeds}."
-    )
+    else:
+        first = (
+            f"The intervals say how far a score may move with {speakers} other speakers recorded "
+            "like these. They do not say what happens with another corpus, another microphone or "
+            "felt instead of acted emotion."
+        )
+    out = [f"{first} Each entry was trained with {seeds}."]
     if k > 1:
         out.append(
             f"The highest of {k} scores was found on these very clips, so it is a little too high; "
@@ -202,7 +203,7 @@ def _shared(run: Run, held: str, random: str) -> list[str]:
 def _gaps(run: Run, held: str, random: str) -> list[tuple[str, Difference]]:
     def one(entry: str) -> Difference:
         return _or_none(
-            lambda: protocol_gap(run.predictions, [entry], held, random, labels=run.labels)
+            lambda: protocol_gap(run.predictions, [entry], random, held, labels=run.labels)
         )
 
     return [(entry, one(entry)) for entry in _shared(run, held, random)]

@@ -200,7 +200,7 @@ def quantity(value: float, digits: int = 3) -> str:
 
 def scores_table(run: Run, protocol: str, title: str) -> Table:
     """The leaderboard of one protocol, the control last."""
-    head = ("Entry", "Kind", "UAR %", "95 % interval", "Mean of folds ± sd", "WAR %", "F1 macro %")
+    head = ("Entry", "UAR %", "95 % interval", "Mean of folds ± sd", "WAR %", "F1 macro %", "AUC")
     rows = []
     parts = [run.scored(protocol), run.scored(protocol, control=True)]
     for row in pd.concat(parts).to_dict("records"):
@@ -209,20 +209,20 @@ def scores_table(run: Run, protocol: str, title: str) -> Table:
         rows.append(
             (
                 visible(row["entry"]) + (", random labels (control)" if control else ""),
-                "control" if control else run.kind(row["entry"]),
                 percent(row["uar"]),
                 interval(row["uar_low"], row["uar_high"]),
                 folds,
                 percent(row["war"]),
                 percent(row["f1_macro"]),
                 f"{row['auc']:.3f}" if np.isfinite(row["auc"]) else "–",
+                "control" if control else run.kind(row["entry"]),
                 str(row["n"]),
                 str(row["seeds"]),
             )
         )
     caption = f"Scores, {title}. Chance: UAR {percent(run.board['chance'].iloc[0])} %."
-    full = (*head, "AUC", "Clips", "Seeds")
-    return Table(caption, full, rows, frozenset({0, 1}), run.marks(protocol))
+    full = (*head, "Kind", "Clips", "Seeds")
+    return Table(caption, full, rows, frozenset({0, 7}), run.marks(protocol))
 
 
 def gap_table(

@@ -12,7 +12,8 @@ import soundfile
 from serfeat.corpora import read_corpus
 from serfeat.corpora.check import check_manifest
 from serfeat.errors import CorpusError
-from serfeat.manifest import Card, Manifest, read_manifest, rows_from_records, write_manifest
+from serfeat.manifest import Card, Manifest, rows_from_records
+from serfeat.manifest_csv import read_manifest, write_manifest
 
 CARD = Card(
     "toy",

@@ -13,7 +13,8 @@ from serfeat.corpora import CORPORA, cards_folder, find_root, read_card, read_co
 from serfeat.corpora.iemocap import parse_evaluation
 from serfeat.errors import CorpusError, UnknownNameError
 from serfeat.labels import EMOTIONS
-from serfeat.manifest import Manifest, read_manifest, write_manifest
+from serfeat.manifest import Manifest
+from serfeat.manifest_csv import read_manifest, write_manifest
 
 CARDS = [name for name, corpus in CORPORA.items() if corpus.has_card]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,6 @@ import pytest
 from scipy.signal import lfilter
 
 from serfeat.errors import FeatureError, UnknownNameError
-from serfeat.lld import plp as module
 from serfeat.lld.plp import (
     DESCRIPTORS,
     VARIANTS,
@@ -21,6 +21,7 @@ from serfeat.lld.plp import (
 from serfeat.shorttime import ShortTime
 
 PLP, RASTA_PLP, PLP_ERB = DESCRIPTORS
+module = importlib.import_module("serfeat.lld.plp")
 
 # Specification text for openSMILE: frames -> pre-emphasis -> Hamming -> FFT -> mel -> PLP.
 OPENSMILE = r"""
