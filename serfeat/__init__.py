@@ -2,8 +2,8 @@
 
 ``import serfeat`` loads nothing heavy; parts are loaded when they are first used::
 
-    import serfeat
-    table = serfeat.extract("speech/", features="classic")
+    from serfeat.extract import extract
+    table = extract("speech/", "classic").table
 
 The data's way, and the only direction in which imports point::
 
@@ -26,20 +26,31 @@ _LAZY = {
     "PROTOCOLS": "serfeat.splits",
     "ShortTime": "serfeat.shorttime",
     "TorchClassifier": "serfeat.models.torch_classifier",
-    "compare": "serfeat.compare",
-    "extract": "serfeat.extract",
     "load_audio": "serfeat.audio",
     "read_manifest": "serfeat.manifest_csv",
 }
+
+# Modules that may be used without an import of their own: `serfeat.lld.f0(x, sr)`. (A function must
+# not be called like its module, or the first import of the module would hide it.)
+_MODULES = (
+    "audio",
+    "compare",
+    "corpora",
+    "demo",
+    "extract",
+    "functionals",
+    "heads",
+    "labels",
+    "lld",
+)
 
 __all__ = ["__version__", *sorted(_LAZY)]
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        module = importlib.import_module(_LAZY[name])
-        return getattr(module, name, module)
-    if name in {"audio", "corpora", "demo", "functionals", "heads", "labels", "lld", "metrics"}:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    if name in _MODULES:
         return importlib.import_module(f"serfeat.{name}")
     raise AttributeError(f"module 'serfeat' has no attribute {name!r}")
 

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from serfeat import __version__
-from serfeat.errors import SerfeatError, did_you_mean
+from serfeat.errors import SerfeatError, did_you_mean, printable
 
 if TYPE_CHECKING:
     from serfeat.extract import Failure
@@ -488,7 +488,9 @@ def predict(
     labels = [c.removeprefix("p_") for c in result.table.columns if c.startswith("p_")]
     for (file, *_), row in result.table.iterrows():
         chances = "  ".join(f"{label} {row['p_' + label]:.2f}" for label in labels)
-        out.print(f"{file}\t{row['prediction']}\t{chances}", markup=False)
+        typer.echo(
+            f"{printable(file)}\t{row['prediction']}\t{chances}"
+        )  # rich would expand the tabs
     if output is not None:
         write_table(result.table, output, provenance={"licence": result.licence})
     _print_failures(result.failures)

@@ -24,7 +24,15 @@ __all__ = [
     "StoreError",
     "UnknownNameError",
     "did_you_mean",
+    "printable",
 ]
+
+
+def printable(text: str) -> str:
+    """Escape what would break a line or rewrite a terminal: names come from strangers."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )
 
 
 class SerfeatError(Exception):
@@ -49,9 +57,7 @@ class SerfeatError(Exception):
     def __str__(self) -> str:
         head = f"{self.where}: {self.message}" if self.where else self.message
         line = f"{head}; {self.fix}" if self.fix else head
-        # File names and labels come from strangers: a newline or an escape code in one of them
-        # must not break the "one line" promise or rewrite the terminal.
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+        return printable(line)
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions cross process boundaries by pickle, which forgets keyword-only arguments.

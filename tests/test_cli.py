@@ -155,6 +155,20 @@ def test_compare_train_predict(capsys, tiny: Path, tmp_path: Path) -> None:
     assert (code, "did you mean 'svm'" in err) == (2, True)
 
 
+def test_hostile_names_stay_on_their_line(capsys, tiny: Path, tmp_path: Path) -> None:
+    train_recipe = tmp_path / "tiny.toml"
+    train_recipe.write_text(RECIPE.format(manifest=tiny))
+    run(capsys, "train", train_recipe, "--entry", "svm", "-o", tmp_path / "model", "-j", 1)
+    tone = 0.5 * np.sin(2 * np.pi * 200 * np.arange(16_000) / 16_000)
+    sf.write(tmp_path / "a\nb\x1b[2J[red]<img>.wav", tone, 16_000)
+    (tmp_path / "bad\n.wav").write_bytes(b"")
+    code, out, err = run(capsys, "predict", tmp_path / "model", *sorted(tmp_path.glob("*.wav")))
+    assert code == 2
+    assert out.count("\n") == 1
+    assert out.startswith("a\\nb\\x1b[2J[red]<img>.wav\t")
+    assert err.count("\n") == 1
+
+
 def test_manifest_and_check(capsys, emodb_root: Path, tmp_path: Path) -> None:
     where = tmp_path / "emodb.csv"
     code, out, err = run(capsys, "manifest", "emodb", emodb_root, "-o", where)
@@ -174,7 +188,7 @@ def test_a_cut_emodb_is_refused(capsys, emodb_root: Path, tmp_path: Path) -> Non
     run(capsys, "manifest", "emodb", folder.parent, "-o", tmp_path / "m.csv")
     code, _, err = run(capsys, "check", tmp_path / "m.csv")
     assert code == 2
-    assert "2.0 s" in err
+    assert "all 45 files last exactly 2.000 s" in err.splitlines()[0]
 
 
 def test_fetch_without_download_gives_the_steps(capsys) -> None:

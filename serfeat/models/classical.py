@@ -114,6 +114,8 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     n_estimators, max_depth, learning_rate, subsample, colsample_bytree, reg_lambda : XGBoost's.
+    max_bin : quantile bins per feature. A few hundred clips have no more to tell in 256, XGBoost's
+        default, and with many features most of the time goes into the bins.
     seed : of the row and column subsampling.
     threads : of XGBoost; results do not depend on it.
     """
@@ -126,6 +128,7 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         subsample: float = 0.8,
         colsample_bytree: float = 0.5,
         reg_lambda: float = 1.0,
+        max_bin: int = 32,
         seed: int = 0,
         threads: int = 1,
     ) -> None:
@@ -135,6 +138,7 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         self.subsample = subsample
         self.colsample_bytree = colsample_bytree
         self.reg_lambda = reg_lambda
+        self.max_bin = max_bin
         self.seed = seed
         self.threads = threads
 
@@ -147,6 +151,7 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
             "objective": "multi:softprob",
             "num_class": len(self.classes_),
             "tree_method": "hist",
+            "max_bin": self.max_bin,
             "max_depth": self.max_depth,
             "eta": self.learning_rate,
             "subsample": self.subsample,

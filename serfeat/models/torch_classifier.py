@@ -159,7 +159,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
                 code="one-class",
             )
         held_out, speakers = self._held_out(targets, groups)
-        vars(self).pop("module_", None)  # of an earlier fit; a failed one must not look fitted
+        self.__dict__.pop("module_", None)  # of an earlier fit; a failed one must not look fitted
         device = _device(self.device)
         with _threads(self.threads), _own_random_state(device, self.seed):
             module = self._new_module(len(classes)).to(device)

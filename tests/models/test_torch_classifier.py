@@ -202,6 +202,11 @@ def test_validation_holds_out_whole_speakers_and_restores_the_best_epoch():
     held_out = np.isin(speakers, model.validation_groups_)
     uar = recall_score(y[held_out], model.predict(X[held_out]), average="macro")
     assert uar == pytest.approx(max(uars))
+    # Training that ends there has the same weights, and those after the last epoch differ.
+    settings = {"selection": "validation", "learning_rate": 2e-2}
+    shorter = _model(epochs=model.selected_epoch_, **settings).fit(X, y, speakers)
+    assert model.selected_epoch_ < 12
+    np.testing.assert_array_equal(shorter.predict_proba(X), model.predict_proba(X))
 
 
 def test_held_out_speakers_are_not_trained_on():
