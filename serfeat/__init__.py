@@ -8,7 +8,7 @@
 The data's way, and the only direction in which imports point::
 
     corpora -> manifest -> audio -> shorttime -> lld -> functionals -> store
-            -> splits -> models (heads) -> metrics, stats -> report
+            -> splits -> models (heads) -> metrics, stats, leaderboard -> report
 """
 
 from __future__ import annotations

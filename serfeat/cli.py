@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from serfeat import __version__
 from serfeat.errors import SerfeatError, did_you_mean, printable
+from serfeat.listing import new_table
 
 if TYPE_CHECKING:
     from serfeat.extract import Failure
@@ -34,7 +34,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-out = Console(highlight=False, soft_wrap=True)
+# Into a pipe or file, rich would wrap tables at 80 columns.
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes; 0 uses all cores.")]
@@ -94,94 +95,11 @@ def list_(
     ],
 ) -> None:
     """Print what there is, with units and sources."""
-    tables: dict[str, Callable[[], Table]] = {
-        "descriptors": _descriptors_table,
-        "features": _features_table,
-        "functionals": _functionals_table,
-        "models": _models_table,
-        "protocols": _protocols_table,
-        "corpora": _corpora_table,
-    }
-    if what not in tables:
-        raise did_you_mean("list", what, tables)
-    out.print(tables[what]())
+    from serfeat.listing import LISTS
 
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column == columns[0])
-    return table
-
-
-def _descriptors_table() -> Table:
-    from serfeat.lld import DESCRIPTORS
-
-    table = _table("descriptor", "columns", "unit", "what", "undefined (NaN)", "source")
-    for d in DESCRIPTORS.values():
-        shown = d.columns if len(d.columns) <= 6 else (d.columns[0], "...", d.columns[-1])
-        table.add_row(
-            d.name, " ".join(shown), "; ".join(dict.fromkeys(d.units)), d.summary, d.undefined,
-            d.source,
-        )  # fmt: skip
-    return table
-
-
-def _features_table() -> Table:
-    from serfeat.features import FEATURE_SETS
-
-    table = _table("features", "per clip", "per frame", "rate", "licence", "what")
-    for s in FEATURE_SETS.values():
-        clip, frame = str(s.width("functionals")), str(s.width("lld"))
-        table.add_row(s.name, clip, frame, f"{s.sr} Hz", s.licence, s.summary)
-    return table
-
-
-def _functionals_table() -> Table:
-    from serfeat.functionals import FUNCTIONALS
-
-    table = _table("functional", "unit", "what")
-    for f in FUNCTIONALS.values():
-        table.add_row(f.name, f.unit.replace("{u}", "column's"), f.summary)
-    return table
-
-
-def _models_table() -> Table:
-    from serfeat.models import MODELS
-
-    table = _table("model", "kind", "trained on", "what", "source")
-    for m in MODELS.values():
-        table.add_row(m.name, m.kind, m.level, m.summary, m.source)
-    return table
-
-
-def _protocols_table() -> Table:
-    from serfeat.splits import PROTOCOLS
-
-    table = _table("protocol", "speakers", "parameters", "in words")
-    for p in PROTOCOLS.values():
-        speakers = "held out" if p.speaker_independent else "NOT held out"
-        defaults = ", ".join(f"{k} = {v}" for k, v in p.params.items())
-        words = p.words.replace("{folds} ", "").replace("{", "").replace("}", "")
-        table.add_row(p.name, speakers, defaults, words)
-    return table
-
-
-def _corpora_table() -> Table:
-    from serfeat.corpora import CORPORA
-
-    table = _table("corpus", "language", "speakers", "clips", "licence", "how to get it")
-    for corpus in CORPORA.values():
-        card = corpus.card
-        if card is None:
-            table.add_row(corpus.name, "", "", "", "", "your own folder: speaker/emotion/*.wav")
-            continue
-        how = f"serfeat fetch {corpus.name}" if card.downloads else card.steps
-        table.add_row(
-            corpus.name, card.language, str(card.n_speakers or ""), str(card.n_utterances or ""),
-            card.licence, how,
-        )  # fmt: skip
-    return table
+    if what not in LISTS:
+        raise did_you_mean("list", what, LISTS)
+    out.print(LISTS[what]())
 
 
 # --- corpora and manifests ------------------------------------------------------------------------
@@ -190,7 +108,9 @@ def _corpora_table() -> Table:
 @app.command()
 def corpora() -> None:
     """Print the corpora that serfeat reads: licence, size, how to get each."""
-    out.print(_corpora_table())
+    from serfeat.listing import LISTS
+
+    out.print(LISTS["corpora"]())
 
 
 @app.command()
@@ -265,7 +185,7 @@ def check(
 
 
 def _print_frame(title: str, frame: Any) -> None:
-    table = _table(str(frame.index.name or ""), *map(str, frame.columns))
+    table = new_table(str(frame.index.name or ""), *map(str, frame.columns))
     for name, row in frame.iterrows():
         table.add_row(str(name), *map(str, row))
     out.print(title)
@@ -320,6 +240,8 @@ def extract(
         f"({result.computed} computed in {result.seconds:.1f} s{speed}; the others were stored)",
         markup=False,
     )
+    if result.corpus["synthetic"]:
+        out.print("SYNTHETIC SPEECH: these numbers say nothing about people.")
     if len(result.failures) > max_failures:
         raise typer.Exit(2)
 
@@ -376,7 +298,7 @@ def _print_leaderboard(folder: Path) -> None:
 
     import pandas as pd
 
-    from serfeat.stats import leaderboard
+    from serfeat.leaderboard import leaderboard
 
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     predictions = pd.read_parquet(folder / "predictions.parquet")
@@ -388,14 +310,14 @@ def _print_leaderboard(folder: Path) -> None:
     for protocol, part in scores.groupby("protocol", sort=False):
         mark = "" if independent.get(str(protocol), True) else "  (SPEAKER-DEPENDENT)"
         out.print(f"\n{protocol}{mark}", style="bold")
-        table = _table(
+        table = new_table(
             "entry", "UAR", "95 % interval", "mean of folds", "WAR", "F1", "AUC", "fit s"
         )
         ranked = part.sort_values("uar", ascending=False)
         for row in ranked.to_dict("records"):
             name = f"{row['entry']}, shuffled labels" if row.get("control") else row["entry"]
             table.add_row(
-                str(name), f"{row['uar']:.3f}", f"{row['uar_low']:.3f} - {row['uar_high']:.3f}",
+                str(name), f"{row['uar']:.3f}", f"{row['uar_low']:.3f}-{row['uar_high']:.3f}",
                 f"{row['uar_folds_mean']:.3f}", f"{row['war']:.3f}", f"{row['f1_macro']:.3f}",
                 f"{row['auc']:.3f}", f"{row['fit_s']:.1f}",
             )  # fmt: skip

@@ -14,19 +14,17 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from serfeat.engines import available_cores, run
+from serfeat.engines import run
 from serfeat.errors import ModelError, SerfeatError
 from serfeat.extract import Extraction, extract
 from serfeat.features import feature_set
@@ -34,74 +32,15 @@ from serfeat.files import committed
 from serfeat.manifest import Manifest
 from serfeat.models import MODELS, make_model
 from serfeat.models import fit as fit_model
+from serfeat.plan import Entry, Plan
+from serfeat.record import record
 from serfeat.sequences import Sequences
-from serfeat.splits import PROTOCOLS, Fold, folds
+from serfeat.splits import Fold, folds
 from serfeat.store import write_table
 
-__all__ = ["ChosenProtocol", "Entry", "Plan", "compare"]
+__all__ = ["compare"]
 
 Report = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One contender: a model on a feature set.
-
-    Parameters
-    ----------
-    name : unique in the plan.
-    model : key of `serfeat.models.MODELS`.
-    features : key of `serfeat.features.FEATURE_SETS`.
-    params : of the model.
-    """
-
-    name: str
-    model: str
-    features: str
-    params: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def level(self) -> Any:
-        """The level that the model is trained on."""
-        return MODELS[self.model].level
-
-
-@dataclass(frozen=True)
-class ChosenProtocol:
-    """A protocol with its parameters."""
-
-    name: str
-    params: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def key(self) -> str:
-        """Name for tables and headings, e.g. ``random_kfold(10)``."""
-        values = ", ".join(str(v) for v in {**PROTOCOLS[self.name].params, **self.params}.values())
-        return f"{self.name}({values})" if values else self.name
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is compared with what, and how.
-
-    Parameters
-    ----------
-    title : heading of the report.
-    entries : the contenders.
-    protocols : each entry runs under each of them, on the same folds.
-    seeds : of the models; the folds of a shuffling protocol are drawn with `fold_seed`.
-    control : names of entries that are also trained on shuffled labels; must score at chance.
-    control_runs : shufflings of the control. One is not enough: clips of one emotion lie together,
-        so that a shuffling deals whole clusters to a label and a single run scatters widely.
-    """
-
-    title: str
-    entries: Sequence[Entry]
-    protocols: Sequence[ChosenProtocol]
-    seeds: Sequence[int] = (0,)
-    fold_seed: int = 0
-    control: Sequence[str] = ()
-    control_runs: int = 10
 
 
 @dataclass(frozen=True)
@@ -154,7 +93,7 @@ def compare(
     began = time.perf_counter()
     for entry in plan.entries:  # unknown names and parameters are errors before any work
         make_model(entry.model, **entry.params)
-        feature_set(entry.features)
+        feature_set(entry.features).require()
     folds_of = {}
     for p in plan.protocols:  # so are folds that cannot be made
         folds_of[p.key] = folds(manifest.rows, p.name, seed=plan.fold_seed, **p.params)
@@ -172,20 +111,18 @@ def compare(
     write_table(predictions, folder / "predictions.parquet")
     write_table(history, folder / "history.parquet")
     write_table(costs, folder / "costs.parquet")
-    words = {key: text for key, (_, text) in folds_of.items()}
-    record = _record(manifest, plan, rows, labels, extractions, words, command)
-    record["protocols"] = [
-        {
-            "key": p.key,
-            "speaker_independent": PROTOCOLS[p.name].speaker_independent,
-            "words": words[p.key],
-            "folds": len(folds_of[p.key][0]),
-        }
-        for p in plan.protocols
-    ]
-    record["seconds"] = time.perf_counter() - began
+    facts = record(
+        manifest,
+        plan,
+        rows,
+        labels,
+        extractions,
+        folds_of,
+        command,
+        time.perf_counter() - began,
+    )
     with committed(folder / "run.json") as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     return folder
 
 
@@ -390,95 +327,3 @@ def _collect(
         pd.DataFrame(history, columns=columns).astype(dict.fromkeys(curves, "float64")),
         pd.DataFrame(costs).astype({"parameters": "float64"}),
     )
-
-
-def _record(
-    manifest: Manifest,
-    plan: Plan,
-    rows: pd.DataFrame,
-    labels: tuple[str, ...],
-    extractions: Mapping[tuple[str, str], Extraction],
-    words: Mapping[str, str],  # noqa: ARG001
-    command: str,
-) -> dict[str, Any]:
-    """Everything that the report says in words; the corpus's card is quoted."""
-    counts = pd.crosstab(rows["speaker"], rows["emotion"])
-    card = manifest.card
-    first = next(iter(extractions.values()))
-    failures = {f.file: f for e in extractions.values() for f in e.failures}
-    return {
-        "title": plan.title,
-        "command": command,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "labels": list(labels),
-        "corpus": {
-            "name": manifest.name,
-            "title": card.title if card else manifest.name,
-            "rows": len(rows),
-            "speakers": int(rows["speaker"].nunique()),
-            "seconds_of_audio": first.seconds_of_audio,
-            "licence": card.licence if card else "not stated",
-            "citation": card.citation if card else "",
-            "synthetic": bool(card and card.synthetic),
-            "counts": {s: counts.loc[s].astype(int).to_dict() for s in counts.index},
-        },
-        "entries": [_entry_record(e, extractions[e.features, e.level]) for e in plan.entries],
-        "normalisation": "Global: medians for missing values, means and standard deviations come "
-        "from the training rows of each fold; no statistic of a test speaker is used.",
-        "selection": "Nothing is selected on a test fold. Deep entries keep the weights of their "
-        "last epoch unless their parameters say selection = validation (training speakers held "
-        "out).",
-        "versions": _versions(),
-        "machine": {
-            "cores": available_cores(),
-            "processor": platform.machine(),
-            "gpu": _gpu(),
-            "os": platform.system(),
-        },
-        "failures": [vars(f) for f in failures.values()],
-        "warnings": list(card.warnings) if card else [],
-        "extraction": {
-            "seconds_of_audio": sum(e.computed_audio for e in extractions.values()),
-            "seconds": sum(e.seconds for e in extractions.values()),
-            "rows": len(rows),
-            "failures": len(failures),
-        },
-        "seeds": list(plan.seeds),
-    }
-
-
-def _entry_record(entry: Entry, extraction: Extraction) -> dict[str, Any]:
-    model = MODELS[entry.model]
-    return {
-        "name": entry.name,
-        "model": entry.model,
-        "kind": model.kind,
-        "features": entry.features,
-        "level": entry.level,
-        "n_columns": len(extraction.features.columns(entry.level)),
-        "licence": extraction.features.licence,
-        "params": dict(entry.params),
-        "words": f"{model.summary} ({model.source})",
-    }
-
-
-def _versions() -> dict[str, str]:
-    names = ["serfeat", "numpy", "scipy", "numba", "pandas", "scikit-learn", "torch"]
-    names += ["xgboost-cpu", "xgboost", "soundfile", "soxr", "opensmile"]
-    found = {"python": platform.python_version()}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _gpu() -> str:
-    """Name of the GPU that deep entries use, or "none"; torch is asked only if it is loaded."""
-    import sys
-
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_available():
-        return "none"
-    return str(torch.cuda.get_device_name(0))

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from serfeat.compare import Entry
 from serfeat.errors import ModelError
 from serfeat.extract import Failure, Progress, extract, manifest_of_files
 from serfeat.features import feature_set
 from serfeat.manifest import Manifest
 from serfeat.models import MODELS, fit, make_model
 from serfeat.models.storage import load_model, save_model
+from serfeat.plan import Entry
 
 __all__ = ["Predictions", "predict", "train"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -73,7 +73,9 @@ class Extraction:
     failures : the clips that have none.
     flags : (n,) text, what was odd about each recording.
     seconds_of_audio : s of all clips with features.
-    computed, seconds : clips computed in this run (the others came from the store), and s it took.
+    computed, computed_audio, seconds : clips and s of audio computed in this run (the others came
+        from the store), and s it took.
+    corpus : what the manifest says of the recordings: name, licence, whether they are synthetic.
     """
 
     features: FeatureSet
@@ -86,6 +88,7 @@ class Extraction:
     computed: int
     computed_audio: float
     seconds: float
+    corpus: Mapping[str, Any]
 
     @property
     def table(self) -> pd.DataFrame:
@@ -123,6 +126,7 @@ class Extraction:
             "licence": self.features.licence,
             "rows": len(self.index),
             "failures": len(self.failures),
+            "corpus": dict(self.corpus),
             "python": platform.python_version(),
         }
 
@@ -162,11 +166,13 @@ def extract(
 
     Raises
     ------
-    ManifestError, UnknownNameError, StoreError : before any work. A clip that cannot be read or
+    ManifestError, UnknownNameError, StoreError, FeatureError (a licence that was not accepted),
+    MissingExtraError : before any work. A clip that cannot be read or
         analysed is no error but a row of ``failures``.
     """
     began = time.perf_counter()
     chosen = feature_set(features) if isinstance(features, str) else features
+    chosen.require()
     manifest = _as_manifest(source)
     fingerprint = chosen.fingerprint(level)
     kept = Store(
@@ -339,4 +345,9 @@ def _joined(
         computed=computed,
         computed_audio=computed_audio,
         seconds=time.perf_counter() - began,
+        corpus={
+            "name": manifest.name,
+            "licence": manifest.card.licence if manifest.card else "not stated",
+            "synthetic": bool(manifest.card and manifest.card.synthetic),
+        },
     )

@@ -98,6 +98,19 @@ class FeatureSet:
             return LICENCE
         return "Apache-2.0"
 
+    def require(self) -> None:
+        """Raise now what would otherwise be every clip's failure: a licence that was not accepted.
+
+        Raises
+        ------
+        FeatureError, MissingExtraError : see `serfeat.lld.opensmile`.
+        """
+        if self.external:
+            from serfeat.lld import opensmile
+
+            opensmile.require_consent()
+            opensmile.columns(self.external, "lld")
+
     def compute(self, x: Floats, level: Level) -> Floats:
         """Compute the set on one clip at the set's rate.
 

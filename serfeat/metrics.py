@@ -10,7 +10,7 @@ is recall weighted by support, which is ``trace(n) / sum(n)``. What cannot be co
 without a warning: no clip, an AUC with a class that never occurs, a correlation of a constant.
 
 Pooled scores come from all clips of a protocol at once; means over folds are another number, since
-a fold may lack a class. Both are reported (see `serfeat.stats.leaderboard`).
+a fold may lack a class. Both are reported (see `serfeat.leaderboard`).
 
 Contents
 --------

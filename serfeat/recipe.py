@@ -34,13 +34,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from serfeat import demo
-from serfeat.compare import ChosenProtocol, Entry, Plan
 from serfeat.corpora import cache_folder, find_root, read_corpus
 from serfeat.errors import RecipeError, SerfeatError, did_you_mean
 from serfeat.features import feature_set
 from serfeat.manifest import Manifest
 from serfeat.manifest_csv import read_manifest
 from serfeat.models import make_model
+from serfeat.plan import ChosenProtocol, Entry, Plan
 from serfeat.splits import PROTOCOLS
 
 __all__ = ["Recipe", "find_recipe", "read_recipe"]

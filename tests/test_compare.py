@@ -12,12 +12,13 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 
 from serfeat import compare as compare_module
-from serfeat.compare import ChosenProtocol, Entry, Plan, compare
+from serfeat.compare import compare
 from serfeat.deploy import predict, train
 from serfeat.errors import ModelError, SplitError, UnknownNameError
+from serfeat.leaderboard import leaderboard
 from serfeat.manifest_csv import read_manifest
+from serfeat.plan import ChosenProtocol, Entry, Plan
 from serfeat.splits import Fold, folds
-from serfeat.stats import leaderboard
 
 PLAN = Plan(
     "tiny",

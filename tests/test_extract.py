@@ -11,7 +11,7 @@ import soundfile as sf
 
 from serfeat import extract as extract_module
 from serfeat.audio import load_audio
-from serfeat.errors import UnknownNameError
+from serfeat.errors import FeatureError, UnknownNameError
 from serfeat.extract import extract, manifest_of_files
 from serfeat.features import FEATURE_SETS, FeatureSet, feature_set
 from serfeat.lld import DESCRIPTORS
@@ -182,6 +182,20 @@ def test_files_and_folders_by_hand(tiny: Path, tmp_path: Path) -> None:
     assert len(result.index) == 1
     assert [f.reason for f in result.failures] == ["missing"]
     assert len(manifest_of_files([folder]).rows) == 24
+
+
+def test_opensmile_asks_for_its_licence_once(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("opensmile")
+    monkeypatch.delenv("SERFEAT_ACCEPT_OPENSMILE_LICENCE", raising=False)
+    with pytest.raises(FeatureError, match="--accept-opensmile-licence"):
+        extract(tiny, "egemaps", store=tmp_path)
+    monkeypatch.setenv("SERFEAT_ACCEPT_OPENSMILE_LICENCE", "1")
+    manifest = read_manifest(tiny)
+    result = extract(manifest.with_rows(manifest.rows.iloc[:3]), "egemaps", store=tmp_path)
+    assert result.table.shape == (3, 88)
+    assert result.provenance["licence"] == "openSMILE-research"
 
 
 def test_unknown_set(tiny: Path) -> None:

@@ -15,7 +15,11 @@ import pytest
 
 from serfeat import metrics, stats
 from serfeat.errors import StoreError
-from serfeat.report import as_text, figures, page, tables, write_report
+from serfeat.leaderboard import leaderboard
+from serfeat.report import as_text, figures, write_report
+from serfeat.report.numbers import points
+from serfeat.report.run import DEPENDENT, SYNTHETIC, read_run
+from serfeat.report.words import verdict
 
 LABELS = ["anger", "boredom", "fear", "happiness", "neutral"]
 HELD, RANDOM = "leave_one_speaker_out", "random_kfold(10)"
@@ -262,15 +266,15 @@ def test_synthetic_and_dependent_marks(run_folder: Path, html_page: str) -> None
     assert len(tables_) > 10
     assert len(figures_) > 8
     for table in tables_:
-        assert tables.SYNTHETIC in table["caption"], table["caption"]
+        assert SYNTHETIC in table["caption"], table["caption"]
     for figure in figures_:
-        assert figure.count(tables.SYNTHETIC) == 2, figure[:80]  # in the drawing and the caption
+        assert figure.count(SYNTHETIC) == 2, figure[:80]  # in the drawing and the caption
     assert sum(figure.count("SPEAKER-DEPENDENT") == 2 for figure in figures_) >= 4
     dependent = [t for t in tables_ if "random 10-fold" in t["caption"]]
     assert len(dependent) >= 3
-    assert all(tables.DEPENDENT in t["caption"] for t in dependent)
+    assert all(DEPENDENT in t["caption"] for t in dependent)
     held = [t for t in tables_ if "held-out speakers, one" in t["caption"]]
-    assert not any(tables.DEPENDENT in t["caption"] for t in held)
+    assert not any(DEPENDENT in t["caption"] for t in held)
     headings = re.findall(r"<h3>(.*?)</h3>", html_page)
     marked = [h for h in headings if h.startswith("Random 10-fold")]
     assert marked
@@ -316,7 +320,7 @@ def test_numbers_equal_the_metrics(run_folder: Path, html_page: str) -> None:
 
 def test_gap_table_is_random_minus_held_out(run_folder: Path, html_page: str) -> None:
     """Mutation caught: the two protocols swapped in the table of gaps."""
-    board = stats.leaderboard(pd.read_parquet(run_folder / "predictions.parquet"), labels=LABELS)
+    board = leaderboard(pd.read_parquet(run_folder / "predictions.parquet"), labels=LABELS)
     board = board[~board["control"]]
     uar = {p: board[board["protocol"] == p].set_index("entry")["uar"] for p in (HELD, RANDOM)}
     table = next(t for t in Page(html_page).tables if "The gap:" in t["caption"])
@@ -324,14 +328,14 @@ def test_gap_table_is_random_minus_held_out(run_folder: Path, html_page: str) ->
     for entry, random, held, gap, reach in table["rows"][1:]:
         assert random == f"{100 * uar[RANDOM][entry]:.1f}"
         assert held == f"{100 * uar[HELD][entry]:.1f}"
-        assert gap == tables.points(uar[RANDOM][entry] - uar[HELD][entry])
+        assert gap == points(uar[RANDOM][entry] - uar[HELD][entry])
         assert reach.startswith("[")
 
 
 def test_verdict_says_the_gap_first_and_what_the_interval_allows(run_folder: Path) -> None:
     """Mutation caught: held and random swapped (the sign of the gap); "ahead" without a test."""
-    run = tables.read_run(run_folder)
-    first, second = page.verdict(run)
+    run = read_run(run_folder)
+    first, second = verdict(run)
     gap = stats.protocol_gap(run.predictions, list(ENTRIES), RANDOM, HELD, labels=LABELS)
     assert first.startswith(f"Random folds gain {100 * gap.difference:.1f} points of UAR")
     assert gap.low > 0
@@ -352,7 +356,7 @@ def test_verdict_says_the_gap_first_and_what_the_interval_allows(run_folder: Pat
 
 def test_verdict_without_held_out_speakers_warns(tmp_path: Path) -> None:
     folder = make_run(tmp_path, protocols=(RANDOM,), control=False)
-    opening = page.verdict(tables.read_run(folder))
+    opening = verdict(read_run(folder))
     assert opening[0].startswith("No protocol with held-out speakers was run")
     assert opening[1].startswith("On known speakers")
     assert "No random-label control was run" in write_report(folder).read_text(encoding="utf-8")
@@ -361,8 +365,8 @@ def test_verdict_without_held_out_speakers_warns(tmp_path: Path) -> None:
 def test_verdict_at_chance(tmp_path: Path) -> None:
     """Mutation caught: comparing chance with `uar_high`."""
     entries = {"svm": ("classical", 0.0, 0.0), "mlp": ("deep", 0.0, 0.0)}
-    run = tables.read_run(make_run(tmp_path, entries=entries, protocols=(HELD,)))
-    assert "even the best is not distinguishable from it" in page.verdict(run)[-1]
+    run = read_run(make_run(tmp_path, entries=entries, protocols=(HELD,)))
+    assert "even the best is not distinguishable from it" in verdict(run)[-1]
 
 
 def test_one_entry_one_speaker_and_no_optional_tables(tmp_path: Path) -> None:
@@ -423,7 +427,7 @@ def test_same_folder_same_bytes_whatever_the_users_settings(run_folder: Path) ->
 
 
 def test_as_text_has_one_row_per_entry(run_folder: Path) -> None:
-    run = tables.read_run(run_folder)
+    run = read_run(run_folder)
     rows = as_text(run.board)
     assert len(rows) == 1 + len(run.board)
     assert {len(r) for r in rows} == {len(rows[0])}
@@ -444,7 +448,7 @@ def test_broken_folders_give_one_clear_line(tmp_path: Path) -> None:
     ("value", "shown"), [(-0.0004, "0.0"), (-0.021, "−2.1"), (0.13, "+13.0"), (np.nan, "–")]
 )
 def test_points(value: float, shown: str) -> None:
-    assert tables.points(value) == shown
+    assert points(value) == shown
 
 
 def test_figure_without_values() -> None:

@@ -11,6 +11,7 @@ from scipy.stats import t as student
 
 from serfeat import metrics, stats
 from serfeat.errors import ManifestError, ModelError
+from serfeat.leaderboard import leaderboard
 
 LABELS = ["anger", "fear", "neutral"]
 
@@ -205,7 +206,7 @@ def test_leaderboard() -> None:
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        board = stats.leaderboard(pd.concat([control, svm, mlp]), costs, labels=LABELS)
+        board = leaderboard(pd.concat([control, svm, mlp]), costs, labels=LABELS)
     assert board["entry"].tolist() == ["mlp", "svm", "svm"]
     assert board["control"].tolist() == [False, False, True]
     row = board.iloc[1]
@@ -230,7 +231,7 @@ def test_leaderboard() -> None:
 def test_leaderboard_of_two_seeds() -> None:
     """UAR is the mean of the seeds', clips count once. Mutation caught: n = rows."""
     one, two = table(seed=1), table(seed=2).assign(seed=1)
-    row = stats.leaderboard(pd.concat([one, two]), labels=LABELS).iloc[0]
+    row = leaderboard(pd.concat([one, two]), labels=LABELS).iloc[0]
     u = [metrics.uar(list(r["truth"]), list(r["prediction"]), LABELS) for r in (one, two)]
     assert row["uar"] == pytest.approx(np.mean(u))
     assert row["uar_seeds_sd"] == pytest.approx(np.std(u, ddof=1))
@@ -238,4 +239,4 @@ def test_leaderboard_of_two_seeds() -> None:
 
 
 def test_leaderboard_of_nothing() -> None:
-    assert stats.leaderboard(table().iloc[:0], labels=LABELS).empty
+    assert leaderboard(table().iloc[:0], labels=LABELS).empty

@@ -51,8 +51,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from serfeat.errors import FeatureError
 from serfeat.jit import jit
+from serfeat.prediction import burg
 from serfeat.shorttime import BLOCK, Descriptor, ShortTime, window
-from serfeat.spectrum import burg
 from serfeat.types import Floats, Ints
 
 __all__ = ["DESCRIPTORS", "formants", "polynomial_roots"]

@@ -40,10 +40,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from serfeat.errors import FeatureError, did_you_mean
+from serfeat.prediction import LinearPrediction, burg, levinson
+from serfeat.prediction import lpcc as lpcc_of
+from serfeat.prediction import lsf as lsf_of
 from serfeat.shorttime import Descriptor, ShortTime, Window, window
-from serfeat.spectrum import LinearPrediction, autocorrelation, burg, levinson
-from serfeat.spectrum import lpcc as lpcc_of
-from serfeat.spectrum import lsf as lsf_of
+from serfeat.spectrum import autocorrelation
 from serfeat.types import Bools, Floats
 
 __all__ = ["DESCRIPTORS", "LpcModel", "Method", "covariance", "lpc", "lpcc", "lsf"]

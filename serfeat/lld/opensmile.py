@@ -55,6 +55,7 @@ __all__ = [
     "compute",
     "functionals",
     "lld",
+    "require_consent",
     "unit_of",
 ]
 
@@ -177,7 +178,7 @@ def compute(x: ArrayLike, sr: int, feature_set: str, level: Level) -> Floats:
     -------
     (rows, columns) float64; one row for ``"functionals"``.
     """
-    _require_consent()
+    require_consent()
     signal = np.asarray(x, dtype=np.float64)
     if signal.ndim != 1 or not len(signal) or not np.isfinite(signal).all():
         raise AudioError(
@@ -211,7 +212,13 @@ def unit_of(column: str) -> str:
     return ""
 
 
-def _require_consent() -> None:
+def require_consent() -> None:
+    """Refuse to go on before the user has agreed to openSMILE's licence.
+
+    Raises
+    ------
+    FeatureError : code ``licence-not-accepted``.
+    """
     if os.environ.get(CONSENT) != "1":
         raise FeatureError(
             NOTICE,

@@ -52,6 +52,7 @@ import scipy.signal
 from numpy.typing import ArrayLike
 
 from serfeat.errors import FeatureError, did_you_mean
+from serfeat.prediction import levinson, lpcc
 from serfeat.shorttime import Descriptor, ShortTime
 from serfeat.spectrum import (
     autocorrelation,
@@ -61,8 +62,6 @@ from serfeat.spectrum import (
     hz_to_bark,
     hz_to_erb_rate,
     hz_to_mel,
-    levinson,
-    lpcc,
     mel_filterbank,
     mel_to_hz,
 )

@@ -7,11 +7,6 @@ after the last epoch; ``"validation"`` holds out whole speakers of the training 
 epoch with their best unweighted average recall. On one CPU thread the same seed gives the same
 weights, and the caller's random state is left alone.
 
-Batches are made of clips of similar length (little padding): the clips are shuffled, sorted by
-length within pools of `POOL` batches, cut, and the batches are shuffled again. The last, incomplete
-batch is kept; if it holds a single clip, that joins its neighbour (batch statistics of one row are
-void).
-
 Contents
 --------
 `TorchClassifier` : the estimator.
@@ -21,8 +16,7 @@ Contents
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,26 +24,25 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import recall_score
-from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    check_consistent_length,
-    check_is_fitted,
-    column_or_1d,
-    validate_data,
-)
-from torch import Tensor, nn
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
 from torch.nn import functional as F
 
 from serfeat.errors import ModelError
 from serfeat.heads import make_head
+from serfeat.models.arguments import (
+    Labels,
+    as_labels,
+    check_settings,
+    class_weights,
+    held_out_speakers,
+)
+from serfeat.models.batches import as_clips, batches, logits, padded
+from serfeat.models.surroundings import own_random_state, resolve_device, threads
 from serfeat.sequences import Sequences
-from serfeat.types import Bools, Floats, Floats32, Ints
+from serfeat.types import Bools, Floats, Ints
 
 __all__ = ["TIMNET_PAPER", "TorchClassifier"]
-
-POOL = 8  # batches that are sorted by length together
-Labels = NDArray[Any]
 
 # Ye et al. 2023, as published in the authors' repository: constant rate, no early stopping.
 TIMNET_PAPER: dict[str, Any] = {
@@ -149,21 +142,26 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         ModelError : NaN in X, a single class, settings that do not fit together, a training that
             diverged (nothing is kept of it).
         """
-        self._check_settings()
-        clips = self._validated(X, training=True)
-        labels = self._validated_labels(y, len(clips))
+        check_settings(self.get_params(deep=False))
+        clips = as_clips(self, X, training=True)
+        labels = as_labels(y, len(clips), estimator=type(self).__name__)
         classes, targets = np.unique(labels, return_inverse=True)
         if len(classes) < 2:
             raise ModelError(
                 f"y holds {len(classes)} class {classes.tolist()}, a classifier needs 2 or more",
                 code="one-class",
             )
-        held_out, speakers = self._held_out(targets, groups)
+        held_out: Bools = np.zeros(len(targets), dtype=bool)
+        speakers: list[Any] = []
+        if self.selection == "validation":
+            held_out, speakers = held_out_speakers(
+                targets, groups, fraction=self.validation_fraction, seed=self.seed
+            )
         self.__dict__.pop("module_", None)  # of an earlier fit; a failed one must not look fitted
-        device = _device(self.device)
-        with _threads(self.threads), _own_random_state(device, self.seed):
+        device = resolve_device(self.device)
+        with threads(self.threads), own_random_state(device, self.seed):
             module = self._new_module(len(classes)).to(device)
-            weights = self._weights(labels[~held_out], classes)
+            weights = class_weights(self.class_weight, labels[~held_out], classes)
             trained = self._train(module, clips, targets, held_out, weights)
         self.history_, self.selected_epoch_ = trained
         self.classes_ = classes
@@ -175,12 +173,12 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Any) -> Floats:
         """(n, n_classes) probabilities, columns in the order of `classes_`."""
         check_is_fitted(self, "module_")
-        clips = self._validated(X, training=False)
-        device = _device(self.device)
-        with _threads(self.threads):
-            logits = _logits(self.module_.to(device), clips, self.batch_size)
+        clips = as_clips(self, X, training=False)
+        device = resolve_device(self.device)
+        with threads(self.threads):
+            scores = logits(self.module_.to(device), clips, self.batch_size)
             self.module_.cpu()
-        return np.asarray(torch.softmax(logits, 1).numpy(), dtype=np.float64)
+        return np.asarray(torch.softmax(scores, 1).numpy(), dtype=np.float64)
 
     def predict(self, X: Any) -> Labels:
         """(n,) the most probable label of each clip."""
@@ -226,7 +224,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         model.history_ = list(card["history"])
         model.selected_epoch_ = int(card["selected_epoch"])
         model.validation_groups_ = list(card["validation_groups"])
-        with _own_random_state(torch.device("cpu"), 0):
+        with own_random_state(torch.device("cpu"), 0):
             module = model._new_module(len(model.classes_))
         try:
             module.load_state_dict({k: torch.tensor(v) for k, v in tensors.items()})
@@ -242,112 +240,8 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         model.n_parameters_ = _count(module)
         return model
 
-    # ------------------------------------------------------------------ before training
-
     def _new_module(self, n_classes: int) -> nn.Module:
         return make_head(self.head, self.n_features_in_, n_classes, **(self.head_params or {}))
-
-    def _check_settings(self) -> None:
-        if self.selection == "test_oracle":
-            raise ModelError(
-                "selection 'test_oracle' is not in this version",
-                code="not-implemented",
-                fix="use 'last' or 'validation'",
-            )
-        wrong = []
-        if self.selection not in ("last", "validation"):
-            wrong.append(f"selection is {self.selection!r}, expected 'last' or 'validation'")
-        elif self.patience is not None and self.selection == "last":
-            wrong.append("patience needs held-out speakers, so selection='validation'")
-        for least, names in (
-            (1, ("epochs", "batch_size", "patience", "threads")),
-            (0, ("learning_rate", "validation_fraction", "clip_norm")),
-        ):
-            for name in names:
-                value = getattr(self, name)
-                if value is not None and not (value >= 1 if least else value > 0):
-                    wrong.append(
-                        f"{name} is {value}, expected {'at least 1' if least else 'more than 0'}"
-                    )
-        if wrong:
-            raise ModelError("; ".join(wrong), where=f"head {self.head}", code="bad-parameter")
-
-    def _validated_labels(self, y: Any, n: int) -> Labels:
-        """Return y as (n,) labels."""
-        if y is None:
-            raise ModelError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None",
-                code="no-labels",
-            )
-        labels: Labels = column_or_1d(y, warn=True)
-        check_consistent_length(range(n), labels)
-        check_classification_targets(labels)
-        return labels
-
-    def _validated(self, X: Any, *, training: bool) -> Sequences:
-        """Return X as clips; a row of a table is a clip of one frame."""
-        if isinstance(X, Sequences):
-            clips = X
-            if training:
-                self.n_features_in_ = clips.shape[1]
-            elif clips.shape[1] != self.n_features_in_:
-                raise ModelError(
-                    f"the frames have {clips.shape[1]} columns, trained on {self.n_features_in_}",
-                    code="other-features",
-                )
-        else:
-            rows = validate_data(self, X, dtype=np.float32, reset=training, ensure_all_finite=False)
-            clips = Sequences(rows, np.arange(len(rows) + 1, dtype=np.int64))
-        bad = np.count_nonzero(~np.isfinite(clips.values))
-        if bad:
-            raise ModelError(
-                f"X holds {bad} values that are NaN or infinity",
-                code="nan-input",
-                fix="impute inside the pipeline, fitted on the training rows",
-            )
-        return clips
-
-    def _held_out(self, targets: Ints, groups: ArrayLike | None) -> tuple[Bools, list[Any]]:
-        """Choose validation speakers so that every class stays in training."""
-        held_out = np.zeros(len(targets), dtype=bool)
-        if self.selection == "last":
-            return held_out, []
-        speakers = np.array([]) if groups is None else np.asarray(groups)
-        if len(np.unique(speakers)) < 2 or len(speakers) != len(targets):
-            found = "no groups" if groups is None else f"{len(np.unique(speakers))} of them"
-            raise ModelError(
-                f"selection 'validation' needs the speakers of all {len(targets)} clips, at least "
-                f"2 different ones; found {found} for {len(speakers)} clips",
-                code="no-groups",
-                fix="pass fit(X, y, groups=speakers) or set selection='last'",
-            )
-        names = np.unique(speakers)
-        wanted = max(1, round(self.validation_fraction * len(names)))
-        chosen: list[Any] = []
-        for name in np.random.default_rng(self.seed).permutation(names):
-            rest = ~held_out & (speakers != name)
-            if len(chosen) < wanted and len(np.unique(targets[rest])) == targets.max() + 1:
-                held_out = ~rest
-                chosen.append(name.item())
-        if not chosen:
-            raise ModelError(
-                "every training speaker is the only one of some class, so none can be held out",
-                code="no-validation",
-                fix="set selection='last'",
-            )
-        return held_out, sorted(chosen)
-
-    def _weights(self, labels: Labels, classes: Labels) -> Tensor | None:
-        if self.class_weight is None:
-            return None
-        weight = (
-            self.class_weight if isinstance(self.class_weight, str) else dict(self.class_weight)
-        )
-        try:
-            values = compute_class_weight(weight, classes=classes, y=labels)
-        except ValueError as error:
-            raise ModelError(f"class_weight: {error}", code="bad-parameter") from None
-        return torch.tensor(values, dtype=torch.float32)
 
     # ------------------------------------------------------------------ the loop
 
@@ -357,7 +251,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         clips: Sequences,
         targets: Ints,
         held_out: Bools,
-        weights: Tensor | None,
+        weights: Floats | None,
     ) -> tuple[list[dict[str, Any]], int]:
         """Train `module` in place; return the history and the epoch whose weights it has."""
         rng = np.random.default_rng(self.seed)
@@ -409,21 +303,23 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         clips: Sequences,
         targets: Ints,
         rows: Ints,
-        weights: Tensor | None,
+        weights: Floats | None,
         rng: np.random.Generator,
     ) -> tuple[float, float]:
         """One pass over `rows`; return mean loss and accuracy of the training mode."""
         device = next(module.parameters()).device
-        weight = None if weights is None else weights.to(device)
+        weight = None
+        if weights is not None:
+            weight = torch.tensor(weights, dtype=torch.float32, device=device)
         module.train()
         loss_sum = torch.zeros((), device=device)
         correct = torch.zeros((), device=device)
-        for batch in _batches(clips.lengths[rows], self.batch_size, rng):
-            x, lengths = _padded(clips, rows[batch], device)
+        for batch in batches(clips.lengths[rows], self.batch_size, rng):
+            x, lengths = padded(clips, rows[batch], device)
             target = torch.from_numpy(targets[rows[batch]]).to(device)
-            logits = module(x, lengths)
+            scores = module(x, lengths)
             loss = F.cross_entropy(
-                logits, target, weight=weight, label_smoothing=self.label_smoothing
+                scores, target, weight=weight, label_smoothing=self.label_smoothing
             )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -431,89 +327,15 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
                 nn.utils.clip_grad_norm_(module.parameters(), self.clip_norm)
             optimizer.step()
             loss_sum += loss.detach() * len(batch)
-            correct += (logits.detach().argmax(1) == target).sum()
+            correct += (scores.detach().argmax(1) == target).sum()
         return float(loss_sum) / len(rows), float(correct) / len(rows)
-
-
-# ---------------------------------------------------------------------- batches and surroundings
-
-
-def _batches(lengths: Ints, size: int, rng: np.random.Generator) -> list[Ints]:
-    """Cut shuffled clips into batches of similar length, in random order."""
-    order = rng.permutation(len(lengths))
-    cuts = []
-    for begin in range(0, len(order), POOL * size):
-        pool = order[begin : begin + POOL * size]
-        pool = pool[np.argsort(lengths[pool], kind="stable")]
-        cuts += [pool[i : i + size] for i in range(0, len(pool), size)]
-    if len(cuts) > 1 and len(cuts[-1]) == 1:
-        cuts[-2:] = [np.concatenate(cuts[-2:])]
-    return [cuts[i] for i in rng.permutation(len(cuts))]
-
-
-def _padded(clips: Sequences, rows: Ints, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return (batch, frames, k) with zeros after the end of each clip, and the lengths."""
-    lengths = clips.lengths[rows]
-    x: Floats32 = np.zeros((len(rows), int(lengths.max()), clips.shape[1]), dtype=np.float32)
-    for i, row in enumerate(rows):
-        x[i, : lengths[i]] = clips[int(row)]
-    return torch.from_numpy(x).to(device), torch.from_numpy(lengths).to(device)
-
-
-def _logits(module: nn.Module, clips: Sequences, batch_size: int) -> Tensor:
-    """(n, n_classes) float64 on the CPU, in the order of the clips."""
-    device = next(module.parameters()).device
-    module.eval()
-    order = np.argsort(clips.lengths, kind="stable")
-    parts = []
-    with torch.inference_mode():
-        for begin in range(0, len(order), batch_size):
-            x, lengths = _padded(clips, order[begin : begin + batch_size], device)
-            parts.append(module(x, lengths).double().cpu())
-    return torch.cat(parts)[torch.from_numpy(np.argsort(order))]
 
 
 def _uar(module: nn.Module, clips: Sequences, targets: Ints, batch_size: int) -> float:
     """Mean recall over the classes that the held-out speakers have."""
-    predicted = _logits(module, clips, batch_size).argmax(1).numpy()
+    predicted = logits(module, clips, batch_size).argmax(1).numpy()
     return float(recall_score(targets, predicted, labels=np.unique(targets), average="macro"))
 
 
 def _count(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
-
-
-def _device(name: str) -> torch.device:
-    """Resolve ``"auto"``; refuse a device that is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"device {name!r}: {reason}", code="no-device", fix="use 'cpu'") from None
-    return device
-
-
-@contextmanager
-def _threads(n: int | None) -> Iterator[None]:
-    """Let torch use n threads for a while."""
-    before = torch.get_num_threads()
-    if n is not None:
-        torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def _own_random_state(device: torch.device, seed: int) -> Iterator[None]:
-    """Weights and dropout draw from `seed`; the caller's random state is restored afterwards."""
-    gpus = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=gpus):
-        torch.default_generator.manual_seed(seed)
-        if gpus:
-            torch.cuda.manual_seed(seed)
-        yield

@@ -52,15 +52,16 @@ def write_report(folder: Path) -> Path:
     """
     # jinja2 and matplotlib are needed here only; `import serfeat` stays quick.
     from serfeat.report import page, tables
+    from serfeat.report.run import read_run
 
-    run = tables.read_run(Path(folder))
+    run = read_run(Path(folder))
     _write(Path(folder) / "leaderboard.csv", tables.as_csv(run))
     _write(Path(folder) / "leaderboard.md", page.markdown(run))
     return _write(Path(folder) / "report.html", page.render(run))
 
 
 def as_text(board: pd.DataFrame) -> list[list[str]]:
-    """The leaderboard (`serfeat.stats.leaderboard`) as rows of text; the first is the header."""
+    """The table of `serfeat.leaderboard` as rows of text; the first is the header."""
     from serfeat.report import tables
 
     return tables.as_text(board)

@@ -1,17 +1,14 @@
-"""The tables of the report: what a run folder holds, as rows of text.
+"""The tables of the report: what a run holds, as rows of text.
 
 Conventions
 -----------
 A `Table` is text only: headers, rows, a caption and which columns hold numbers; the page, the
 Markdown file and the terminal all print the same. UAR, WAR and F1 are in percent with one decimal,
-differences in points, "–" is "not defined". Minus signs are real ones (U+2212). Names come from
-strangers: `visible` shows control characters as escapes, so that no name can rewrite a terminal
-or reverse the text around it; HTML is escaped by the template, not here.
+differences in points (`serfeat.report.numbers`).
 
 Contents
 --------
-`Run` `read_run`   : the run folder, checked.
-`visible` `percent` `points` `interval` `quantity` : numbers and names as text.
+`Table` : rows of text.
 `scores_table` `gap_table` `differences_table` `confusion_table` `speakers_table` `costs_table`
 `training_table` `counts_table` `entries_table` `failures_table` : the tables of the page.
 `as_text` `as_markdown` `as_csv` : the leaderboard elsewhere.
@@ -19,21 +16,18 @@ Contents
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from serfeat.errors import StoreError
-from serfeat.stats import Difference, leaderboard
+from serfeat.report.numbers import interval, percent, points, quantity, visible
+from serfeat.report.run import Run
+from serfeat.stats import Difference
 from serfeat.types import Floats, Ints
 
 __all__ = [
-    "Run",
     "Table",
     "as_csv",
     "as_markdown",
@@ -45,19 +39,10 @@ __all__ = [
     "entries_table",
     "failures_table",
     "gap_table",
-    "interval",
-    "percent",
-    "points",
-    "quantity",
-    "read_run",
     "scores_table",
     "speakers_table",
     "training_table",
-    "visible",
 ]
-
-SYNTHETIC = "SYNTHETIC SPEECH: scores say nothing about people"
-DEPENDENT = "SPEAKER-DEPENDENT: the test speakers' other clips are in the training folds"
 
 
 @dataclass(frozen=True)
@@ -78,121 +63,6 @@ class Table:
     rows: Sequence[tuple[str, ...]]
     text: frozenset[int] = frozenset({0})
     marks: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a run folder holds.
-
-    Parameters
-    ----------
-    info : run.json.
-    predictions, history, costs : the tables (see `serfeat.report`).
-    board : `serfeat.stats.leaderboard` of the predictions.
-    """
-
-    info: dict[str, Any]
-    predictions: pd.DataFrame
-    history: pd.DataFrame
-    costs: pd.DataFrame
-    board: pd.DataFrame
-    labels: list[str] = field(default_factory=list)
-
-    @property
-    def protocols(self) -> list[dict[str, Any]]:
-        """The protocols that have predictions, speaker-independent ones first."""
-        ran = set(self.board["protocol"])
-        known = [p for p in self.info["protocols"] if p["key"] in ran]
-        return sorted(known, key=lambda p: not p["speaker_independent"])
-
-    def marks(self, protocol: str | None = None) -> tuple[str, ...]:
-        """The warnings that everything made from this run (and protocol) must carry."""
-        out = [SYNTHETIC] if self.info["corpus"].get("synthetic") else []
-        dependent = {p["key"] for p in self.info["protocols"] if not p["speaker_independent"]}
-        if protocol in dependent:
-            out.append(DEPENDENT)
-        return (*out, *(str(m) for m in self.info.get("marks", [])))
-
-    def kind(self, entry: str) -> str:
-        """Kind of an entry: classical or deep."""
-        kinds = {e["name"]: str(e["kind"]) for e in self.info["entries"]}
-        return kinds.get(entry, "classical")
-
-    def scored(self, protocol: str, *, control: bool = False) -> pd.DataFrame:
-        """The leaderboard's rows of one protocol, best first."""
-        mine = (self.board["protocol"] == protocol) & (self.board["control"] == control)
-        return self.board[mine]
-
-    def rows(self, protocol: str, entry: str) -> pd.DataFrame:
-        """The predictions of one entry, without the control."""
-        p = self.predictions
-        mine = (p["protocol"] == protocol) & (p["entry"] == entry) & ~p["control"].astype(bool)
-        return p[mine.to_numpy()]
-
-
-def read_run(folder: Path) -> Run:
-    """Read a run folder and score its predictions.
-
-    Raises
-    ------
-    StoreError : a part of the folder that is missing, cannot be read or lacks a column.
-    """
-    again = "run the comparison again"
-    try:
-        info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        predictions = pd.read_parquet(folder / "predictions.parquet")
-        optional = [folder / "history.parquet", folder / "costs.parquet"]
-        history, costs = (pd.read_parquet(p) if p.exists() else pd.DataFrame() for p in optional)
-    except (OSError, ValueError) as problem:
-        raise StoreError(str(problem), where=folder, code="unreadable-run", fix=again) from problem
-    needed = {"corpus", "labels", "protocols", "entries"} - set(info)
-    columns = ["file", "corpus", "speaker", "truth", "prediction", "entry", "protocol", "fold"]
-    lacking = sorted(needed | ({*columns, "seed", "control"} - set(predictions)))
-    if lacking or predictions.empty:
-        found = f"without {', '.join(lacking)}" if lacking else "without any prediction"
-        raise StoreError(f"a run {found}", where=folder, code="incomplete-run", fix=again)
-    labels = [str(label) for label in info["labels"]]
-    board = leaderboard(predictions, None if costs.empty else costs, labels=labels)
-    return Run(info, predictions, history, costs, board, labels)
-
-
-# --- numbers and names as text ---------------------------------------------------------------
-
-
-def visible(text: object) -> str:
-    """Text with every control, bidirectional or other unprintable character as an escape."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for c in str(text)
-    )
-
-
-def percent(value: float, digits: int = 1) -> str:
-    """0..1 as per cent without the sign: 0.7412 -> "74.1"."""
-    return f"{100 * value:.{digits}f}" if np.isfinite(value) else "–"
-
-
-def points(value: float) -> str:
-    """A difference in points with its sign: -0.021 -> "−2.1"."""
-    text = f"{100 * value:+.1f}" if np.isfinite(value) else "–"
-    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
-
-
-def interval(low: float, high: float, *, signed: bool = False) -> str:
-    """An interval in percent or points: "[66.2, 80.1]"."""
-    if not (np.isfinite(low) and np.isfinite(high)):
-        return "[not defined]"
-    show = points if signed else percent
-    return f"[{show(low)}, {show(high)}]"
-
-
-def quantity(value: float, digits: int = 3) -> str:
-    """A number with 3 digits, thousands apart: 1234567 -> "1 234 567", 0.01234 -> "0.0123"."""
-    if not np.isfinite(value):
-        return "–"
-    if abs(value) >= 100 or value == int(value):
-        return f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-    return f"{value:.{digits}g}"
 
 
 # --- the tables of the page ------------------------------------------------------------------

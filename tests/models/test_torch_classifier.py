@@ -15,7 +15,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from serfeat.errors import ModelError, UnknownNameError
 from serfeat.heads import HEADS
-from serfeat.models.torch_classifier import TIMNET_PAPER, TorchClassifier, _batches
+from serfeat.models.torch_classifier import TIMNET_PAPER, TorchClassifier
 from serfeat.sequences import Sequences
 
 SMALL = {
@@ -167,25 +167,6 @@ def test_threads_are_given_back():
     before = torch.get_num_threads()
     TorchClassifier("mlp", epochs=1, threads=before + 1).fit(X, y).predict(X)
     assert torch.get_num_threads() == before
-
-
-def test_batches_hold_every_clip_once_and_no_clip_alone():
-    rng = np.random.default_rng(0)
-    for n in (2, 5, 16, 17, 33, 129, 257):
-        lengths = rng.integers(10, 500, n)
-        batches = _batches(lengths, 16, rng)
-        assert sorted(np.concatenate(batches).tolist()) == list(range(n))
-        assert min(len(b) for b in batches) > 1
-        assert max(len(b) for b in batches) <= 17
-
-
-def test_batches_hold_clips_of_similar_length_in_random_order():
-    lengths = np.random.default_rng(0).integers(50, 900, 512)
-    batches = _batches(lengths, 32, np.random.default_rng(1))
-    padded = sum(len(b) * lengths[b].max() for b in batches)
-    assert padded < 1.12 * lengths.sum()  # random batches: about 1.8
-    longest = [lengths[b].max() for b in batches]
-    assert longest != sorted(longest)
 
 
 # ---------------------------------------------------------------------- held-out speakers

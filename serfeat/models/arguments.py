@@ -1,0 +1,142 @@
+"""What a training is told, checked before it begins: settings, labels, speakers, class weights.
+
+Contents
+--------
+`check_settings`    : parameters that cannot be, or do not fit together.
+`as_labels`         : y as an array of classes.
+`held_out_speakers` : the speakers whose clips choose the epoch.
+`class_weights`     : a weight for each class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length, column_or_1d
+
+from serfeat.errors import ModelError
+from serfeat.types import Bools, Floats, Ints
+
+__all__ = ["Labels", "as_labels", "check_settings", "class_weights", "held_out_speakers"]
+
+Labels = NDArray[Any]
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Refuse parameters of `TorchClassifier` that no training can follow.
+
+    Raises
+    ------
+    ModelError : names all that is wrong at once.
+    """
+    selection = settings["selection"]
+    if selection == "test_oracle":
+        raise ModelError(
+            "selection 'test_oracle' is not in this version",
+            code="not-implemented",
+            fix="use 'last' or 'validation'",
+        )
+    wrong = []
+    if selection not in ("last", "validation"):
+        wrong.append(f"selection is {selection!r}, expected 'last' or 'validation'")
+    elif settings["patience"] is not None and selection == "last":
+        wrong.append("patience needs held-out speakers, so selection='validation'")
+    for least, names in (
+        (1, ("epochs", "batch_size", "patience", "threads")),
+        (0, ("learning_rate", "validation_fraction", "clip_norm")),
+    ):
+        for name in names:
+            value = settings[name]
+            if value is not None and not (value >= 1 if least else value > 0):
+                wrong.append(
+                    f"{name} is {value}, expected {'at least 1' if least else 'more than 0'}"
+                )
+    if wrong:
+        raise ModelError("; ".join(wrong), where=f"head {settings['head']}", code="bad-parameter")
+
+
+def as_labels(y: Any, n: int, *, estimator: str) -> Labels:
+    """Return y as (n,) labels; `estimator` is the name for the message.
+
+    Raises
+    ------
+    ModelError : no y.
+    ValueError : another length than n, or numbers that are no classes (scikit-learn's contract).
+    """
+    if y is None:
+        raise ModelError(
+            f"{estimator} requires y to be passed, but the target y is None", code="no-labels"
+        )
+    labels: Labels = column_or_1d(y, warn=True)
+    check_consistent_length(range(n), labels)
+    check_classification_targets(labels)
+    return labels
+
+
+def held_out_speakers(
+    targets: Ints, groups: ArrayLike | None, *, fraction: float, seed: int
+) -> tuple[Bools, list[Any]]:
+    """Choose validation speakers so that every class stays in training.
+
+    Parameters
+    ----------
+    targets : (n,) classes as 0 ... n_classes - 1.
+    groups : (n,) speakers.
+    fraction : share of the speakers to hold out, at least one.
+
+    Returns
+    -------
+    held_out (n,), True for the clips of a held-out speaker; the names of these speakers, sorted.
+
+    Raises
+    ------
+    ModelError : fewer than two speakers, or none whose classes all have another speaker.
+    """
+    held_out = np.zeros(len(targets), dtype=bool)
+    speakers = np.array([]) if groups is None else np.asarray(groups)
+    if len(np.unique(speakers)) < 2 or len(speakers) != len(targets):
+        found = "no groups" if groups is None else f"{len(np.unique(speakers))} of them"
+        raise ModelError(
+            f"selection 'validation' needs the speakers of all {len(targets)} clips, at least "
+            f"2 different ones; found {found} for {len(speakers)} clips",
+            code="no-groups",
+            fix="pass fit(X, y, groups=speakers) or set selection='last'",
+        )
+    names = np.unique(speakers)
+    wanted = max(1, round(fraction * len(names)))
+    chosen: list[Any] = []
+    for name in np.random.default_rng(seed).permutation(names):
+        rest = ~held_out & (speakers != name)
+        if len(chosen) < wanted and len(np.unique(targets[rest])) == targets.max() + 1:
+            held_out = ~rest
+            chosen.append(name.item())
+    if not chosen:
+        raise ModelError(
+            "every training speaker is the only one of some class, so none can be held out",
+            code="no-validation",
+            fix="set selection='last'",
+        )
+    return held_out, sorted(chosen)
+
+
+def class_weights(
+    weight: str | Mapping[Any, float] | None, labels: Labels, classes: Labels
+) -> Floats | None:
+    """(n_classes,) weights in the order of `classes`, None without any.
+
+    Raises
+    ------
+    ModelError : not None, ``"balanced"`` or a dict label -> weight.
+    """
+    if weight is None:
+        return None
+    asked = weight if isinstance(weight, str) else dict(weight)
+    try:
+        return np.asarray(compute_class_weight(asked, classes=classes, y=labels))
+    except ValueError as error:
+        raise ModelError(f"class_weight: {error}", code="bad-parameter") from None

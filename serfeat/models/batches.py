@@ -1,0 +1,114 @@
+"""Clips of different lengths as padded batches of a neural head.
+
+Conventions
+-----------
+Batches are made of clips of similar length (little padding): the clips are shuffled, sorted by
+length within pools of `POOL` batches, cut, and the batches are shuffled again. The last, incomplete
+batch is kept; if it holds a single clip, that joins its neighbour (batch statistics of one row are
+void).
+
+Contents
+--------
+`as_clips` : a table or frames, finite, as `Sequences`.
+`batches`  : which clips go together in an epoch.
+`padded`   : tensors of some clips.
+`logits`   : a module applied to all clips.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils.validation import validate_data
+from torch import Tensor, nn
+
+from serfeat.errors import ModelError
+from serfeat.sequences import Sequences
+from serfeat.types import Floats32, Ints
+
+__all__ = ["POOL", "as_clips", "batches", "logits", "padded"]
+
+POOL = 8  # batches that are sorted by length together
+
+
+def as_clips(estimator: Any, X: Any, *, training: bool) -> Sequences:
+    """Return X as clips; a row of a table is a clip of one frame.
+
+    Parameters
+    ----------
+    estimator : gets `n_features_in_` when `training`, else says what X must have.
+    X : (n, k) array, or `Sequences` of n clips.
+
+    Raises
+    ------
+    ModelError : NaN or infinity, or other columns than in training.
+    """
+    if isinstance(X, Sequences):
+        clips = X
+        if training:
+            estimator.n_features_in_ = clips.shape[1]
+        elif clips.shape[1] != estimator.n_features_in_:
+            raise ModelError(
+                f"the frames have {clips.shape[1]} columns, trained on {estimator.n_features_in_}",
+                code="other-features",
+            )
+    else:
+        rows = validate_data(
+            estimator, X, dtype=np.float32, reset=training, ensure_all_finite=False
+        )
+        clips = Sequences(rows, np.arange(len(rows) + 1, dtype=np.int64))
+    bad = np.count_nonzero(~np.isfinite(clips.values))
+    if bad:
+        raise ModelError(
+            f"X holds {bad} values that are NaN or infinity",
+            code="nan-input",
+            fix="impute inside the pipeline, fitted on the training rows",
+        )
+    return clips
+
+
+def batches(lengths: Ints, size: int, rng: np.random.Generator) -> list[Ints]:
+    """Cut shuffled clips into batches of similar length, in random order.
+
+    Parameters
+    ----------
+    lengths : (n,) frames of each clip.
+    size : clips in a batch.
+
+    Returns
+    -------
+    Positions of the clips, an array for each batch; every clip is in exactly one.
+    """
+    order = rng.permutation(len(lengths))
+    cuts = []
+    for begin in range(0, len(order), POOL * size):
+        pool = order[begin : begin + POOL * size]
+        pool = pool[np.argsort(lengths[pool], kind="stable")]
+        cuts += [pool[i : i + size] for i in range(0, len(pool), size)]
+    if len(cuts) > 1 and len(cuts[-1]) == 1:
+        cuts[-2:] = [np.concatenate(cuts[-2:])]
+    return [cuts[i] for i in rng.permutation(len(cuts))]
+
+
+def padded(clips: Sequences, rows: Ints, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return (batch, frames, k) with zeros after the end of each clip, and the lengths."""
+    lengths = clips.lengths[rows]
+    x: Floats32 = np.zeros((len(rows), int(lengths.max()), clips.shape[1]), dtype=np.float32)
+    for i, row in enumerate(rows):
+        x[i, : lengths[i]] = clips[int(row)]
+    return torch.from_numpy(x).to(device), torch.from_numpy(lengths).to(device)
+
+
+def logits(module: nn.Module, clips: Sequences, batch_size: int) -> Tensor:
+    """(n, n_classes) float64 on the CPU, in the order of the clips; sets evaluation mode."""
+    device = next(module.parameters()).device
+    module.eval()
+    order = np.argsort(clips.lengths, kind="stable")
+    parts = []
+    with torch.inference_mode():
+        for begin in range(0, len(order), batch_size):
+            x, lengths = padded(clips, order[begin : begin + batch_size], device)
+            parts.append(module(x, lengths).double().cpu())
+    return torch.cat(parts)[torch.from_numpy(np.argsort(order))]

@@ -1,0 +1,73 @@
+"""What a comparison is made of: entries, protocols, seeds, and a control."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from serfeat.models import MODELS
+from serfeat.splits import PROTOCOLS
+
+__all__ = ["ChosenProtocol", "Entry", "Plan"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One contender: a model on a feature set.
+
+    Parameters
+    ----------
+    name : unique in the plan.
+    model : key of `serfeat.models.MODELS`.
+    features : key of `serfeat.features.FEATURE_SETS`.
+    params : of the model.
+    """
+
+    name: str
+    model: str
+    features: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def level(self) -> Any:
+        """The level that the model is trained on."""
+        return MODELS[self.model].level
+
+
+@dataclass(frozen=True)
+class ChosenProtocol:
+    """A protocol with its parameters."""
+
+    name: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Name for tables and headings, e.g. ``random_kfold(10)``."""
+        values = ", ".join(str(v) for v in {**PROTOCOLS[self.name].params, **self.params}.values())
+        return f"{self.name}({values})" if values else self.name
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared with what, and how.
+
+    Parameters
+    ----------
+    title : heading of the report.
+    entries : the contenders.
+    protocols : each entry runs under each of them, on the same folds.
+    seeds : of the models; the folds of a shuffling protocol are drawn with `fold_seed`.
+    control : names of entries that are also trained on shuffled labels; must score at chance.
+    control_runs : shufflings of the control. One is not enough: clips of one emotion lie together,
+        so that a shuffling deals whole clusters to a label and a single run scatters widely.
+    """
+
+    title: str
+    entries: Sequence[Entry]
+    protocols: Sequence[ChosenProtocol]
+    seeds: Sequence[int] = (0,)
+    fold_seed: int = 0
+    control: Sequence[str] = ()
+    control_runs: int = 10

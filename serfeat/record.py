@@ -1,0 +1,135 @@
+"""The record of a run: what was compared, on what, with which versions, in words for the report."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import pandas as pd
+
+from serfeat.engines import available_cores
+from serfeat.extract import Extraction
+from serfeat.manifest import Manifest
+from serfeat.models import MODELS
+from serfeat.plan import Entry, Plan
+from serfeat.splits import PROTOCOLS, Fold
+
+__all__ = ["record"]
+
+
+def record(
+    manifest: Manifest,
+    plan: Plan,
+    rows: pd.DataFrame,
+    labels: tuple[str, ...],
+    extractions: Mapping[tuple[str, str], Extraction],
+    folds_of: Mapping[str, tuple[list[Fold], str]],
+    command: str,
+    seconds: float,
+) -> dict[str, Any]:
+    """Describe a run.
+
+    Parameters
+    ----------
+    manifest, plan, labels, command : of the run.
+    rows : that every entry saw.
+    extractions : (feature set, level) -> what was extracted.
+    folds_of : protocol key -> its folds and its words.
+    seconds : that the run took.
+
+    Returns
+    -------
+    Everything that the report says in words, as JSON can hold it; the corpus's card is quoted.
+    """
+    counts = pd.crosstab(rows["speaker"], rows["emotion"])
+    card = manifest.card
+    first = next(iter(extractions.values()))
+    failures = {f.file: f for e in extractions.values() for f in e.failures}
+    return {
+        "title": plan.title,
+        "command": command,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "labels": list(labels),
+        "corpus": {
+            "name": manifest.name,
+            "title": card.title if card else manifest.name,
+            "rows": len(rows),
+            "speakers": int(rows["speaker"].nunique()),
+            "seconds_of_audio": first.seconds_of_audio,
+            "licence": card.licence if card else "not stated",
+            "citation": card.citation if card else "",
+            "synthetic": bool(card and card.synthetic),
+            "counts": {s: counts.loc[s].astype(int).to_dict() for s in counts.index},
+        },
+        "protocols": [
+            {
+                "key": p.key,
+                "speaker_independent": PROTOCOLS[p.name].speaker_independent,
+                "words": folds_of[p.key][1],
+                "folds": len(folds_of[p.key][0]),
+            }
+            for p in plan.protocols
+        ],
+        "entries": [_entry_record(e, extractions[e.features, e.level]) for e in plan.entries],
+        "normalisation": "Global: medians for missing values, means and standard deviations come "
+        "from the training rows of each fold; no statistic of a test speaker is used.",
+        "selection": "Nothing is selected on a test fold. Deep entries keep the weights of their "
+        "last epoch unless their parameters say selection = validation (training speakers held "
+        "out).",
+        "versions": _versions(),
+        "machine": {
+            "cores": available_cores(),
+            "processor": platform.machine(),
+            "gpu": _gpu(),
+            "os": platform.system(),
+        },
+        "failures": [vars(f) for f in failures.values()],
+        "warnings": list(card.warnings) if card else [],
+        "extraction": {
+            "seconds_of_audio": sum(e.computed_audio for e in extractions.values()),
+            "seconds": sum(e.seconds for e in extractions.values()),
+            "rows": len(rows),
+            "failures": len(failures),
+        },
+        "seeds": list(plan.seeds),
+        "seconds": seconds,
+    }
+
+
+def _entry_record(entry: Entry, extraction: Extraction) -> dict[str, Any]:
+    model = MODELS[entry.model]
+    return {
+        "name": entry.name,
+        "model": entry.model,
+        "kind": model.kind,
+        "features": entry.features,
+        "level": entry.level,
+        "n_columns": len(extraction.features.columns(entry.level)),
+        "licence": extraction.features.licence,
+        "params": dict(entry.params),
+        "words": f"{model.summary} ({model.source})",
+    }
+
+
+def _versions() -> dict[str, str]:
+    names = ["serfeat", "numpy", "scipy", "numba", "pandas", "scikit-learn", "torch"]
+    names += ["xgboost-cpu", "xgboost", "soundfile", "soxr", "opensmile"]
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _gpu() -> str:
+    """Name of the GPU that deep entries use, or "none"; torch is asked only if it is loaded."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return "none"
+    return str(torch.cuda.get_device_name(0))
