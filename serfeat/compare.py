@@ -17,7 +17,6 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -166,10 +165,15 @@ def _common_rows(
 def _features_file(
     work: Path, key: tuple[str, str], extraction: Extraction, rows: pd.DataFrame
 ) -> Path:
-    """Write the rows' features where the workers can memory-map them."""
+    """Write the rows' features where the workers can memory-map them, named after the numbers.
+
+    The name is part of a task's key: a recording that changed under its old name, or a descriptor
+    that gives other values, is a new name and so a new task.
+    """
     chosen = extraction.values[np.flatnonzero(extraction.index.isin(rows.index))]
-    stem = work / "-".join((*key, extraction.features.fingerprint(extraction.level)))
     values = chosen.values if isinstance(chosen, Sequences) else chosen
+    digest = hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
+    stem = work / "-".join((*key, digest[:16]))
     with committed(stem.with_suffix(".npy")) as temporary, temporary.open("wb") as stream:
         np.save(stream, values)
     if isinstance(chosen, Sequences):
@@ -190,6 +194,7 @@ def _tasks(
     tasks = []
     truth, speakers = tuple(rows["emotion"]), tuple(rows["speaker"])
     identity = hashlib.sha256(repr((rows.index.tolist(), truth, speakers)).encode()).hexdigest()
+    code = _code_digest()
     first = plan.protocols[0].key
     for entry in sorted(plan.entries, key=lambda e: MODELS[e.model].kind):
         for protocol, (made, _) in folds_of.items():
@@ -199,7 +204,7 @@ def _tasks(
             for (seed, control), fold in itertools.product(runs, made):
                 features = files[entry.features, entry.level]
                 settings = (entry, features.name, protocol, fold.name, fold.train.tolist(), seed)
-                text = f"{version('serfeat')} {identity} {control} {settings!r}"
+                text = f"{code} {identity} {control} {settings!r}"
                 part = work / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
                 tasks.append(
                     _Task(
@@ -216,6 +221,13 @@ def _tasks(
                     )
                 )
     return tasks
+
+
+def _code_digest() -> str:
+    """SHA-256 of the code of all models and heads: a part made by other code is not used again."""
+    here = Path(__file__).parent
+    files = sorted(f for folder in ("models", "heads") for f in (here / folder).glob("*.py"))
+    return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
 
 
 def _run_tasks(tasks: Sequence[_Task], jobs: int, report: Report) -> None:

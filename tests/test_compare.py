@@ -97,6 +97,32 @@ def test_an_interrupted_run_goes_on(run: Path, tiny: Path, tmp_path: Path, monke
     )
 
 
+def test_changed_recordings_and_code_are_trained_anew(
+    run: Path, tiny: Path, tmp_path: Path, monkeypatch
+) -> None:
+    """Same names, other sound, or the same sound and other code: no stored part is used."""
+    speech = tmp_path / "speech"
+    shutil.copytree(tiny.parent, speech)
+    plan = Plan("t", PLAN.entries[1:2], PLAN.protocols[:1])
+    trained = []
+    original = compare_module._train_and_predict
+    monkeypatch.setattr(
+        compare_module, "_train_and_predict", lambda task: trained.append(task) or original(task)
+    )
+
+    def again() -> int:
+        trained.clear()
+        compare(read_manifest(speech / "manifest.csv"), plan, tmp_path / "run")
+        return len(trained)
+
+    assert (again(), again()) == (4, 0)
+    files = sorted(speech.rglob("*.wav"))
+    shutil.copy(files[0], files[1])
+    assert (again(), again()) == (4, 0)
+    monkeypatch.setattr(compare_module, "_code_digest", lambda: "other")
+    assert (again(), again()) == (4, 0)
+
+
 def test_workers_do_not_matter(run: Path, tiny: Path, tmp_path: Path) -> None:
     compare(read_manifest(tiny), PLAN, tmp_path, jobs=2)
     a = pd.read_parquet(run / "predictions.parquet")

@@ -1,4 +1,4 @@
-"""The main job on real speech: the whole EMO-DB (`make test-slow`; about two minutes on 2 cores)."""
+"""The main job on real speech: the whole EMO-DB (`make test-slow`; about two minutes)."""
 
 from __future__ import annotations
 
