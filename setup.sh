@@ -16,7 +16,7 @@ echo "  About 0.5 GB to download, 2 GB on disk, 2 to 5 minutes. openSMILE (resea
 echo "  Praat (GPL) are among them as optional parts; see README, \"Licences\"."
 
 "$python" -m venv "$venv"
-pip="$venv/bin/python -m pip --disable-pip-version-check --quiet"
+pip="$venv/bin/python -m pip --disable-pip-version-check --quiet --quiet"
 
 # torch's CPU build, where there is no NVIDIA GPU, is much smaller than the default one. pip finds it
 # if an index or a folder that holds it is configured (PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS; PyTorch's
