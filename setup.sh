@@ -25,7 +25,7 @@ torch=$(sed -n 's/^torch==//p' "$constraints")
 if ! command -v nvidia-smi >/dev/null 2>&1; then
     if ! $pip install --constraint "$constraints" "torch==$torch+cpu" 2>/dev/null; then
         echo "  No CPU build of torch $torch is configured for pip: taking the default build, which on"
-        echo "  Linux brings several GB of CUDA libraries. See README, \"Installation\"."
+        echo "  Linux brings several GB of CUDA libraries. See README, \"Two commands\"."
     fi
 fi
 $pip install --constraint "$constraints" --editable '.[all,dev]'

@@ -171,7 +171,10 @@ def _open_regular(path: Path) -> Any:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
         raise AudioError(
-            "no such file", where=path, code="missing", fix="check the path and the manifest's root"
+            "no such file",
+            where=path,
+            code="missing",
+            fix="check the path (and, with a manifest, its root)",
         ) from None
     except (OSError, ValueError) as error:
         raise AudioError(f"cannot be looked at ({error})", where=path, code="io") from None

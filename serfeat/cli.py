@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +36,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 # Into a pipe or file, rich would wrap tables at 80 columns.
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+PIPE_WIDTH = int(os.environ.get("COLUMNS", "160"))
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes; 0 uses all cores.")]
@@ -140,14 +142,18 @@ def fetch(
 @app.command()
 def manifest(
     corpus: Annotated[str, typer.Argument(help="Name, see `serfeat corpora`; or `folders`.")],
-    root: Annotated[Path, typer.Argument(help="Folder of the corpus.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="CSV to write.")],
+    root: Annotated[
+        Path | None, typer.Argument(help="Its folder; default: in SERFEAT_CORPORA, or as fetched.")
+    ] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="CSV to write.")] = Path(
+        "manifest.csv"
+    ),
 ) -> None:
     """Write the manifest of a corpus: one row per recording, with speaker and emotion."""
-    from serfeat.corpora import read_corpus
+    from serfeat.corpora import find_root, read_corpus
     from serfeat.manifest_csv import write_manifest
 
-    found = read_corpus(corpus, root)
+    found = read_corpus(corpus, root or find_root(corpus))
     write_manifest(found, output)
     rows = found.rows
     out.print(
@@ -234,12 +240,16 @@ def extract(
         else ""
     )
     where = f"-> {output}" if len(result.index) else "(nothing written)"
+    kept = len(result.index) - result.computed
+    stored = f"; {kept} were known" if kept > 0 else ""
     out.print(
         f"{len(result.index)} clips ({result.seconds_of_audio:.0f} s of audio), "
         f"{len(result.failures)} failures, {len(result.units)} columns {where} "
-        f"({result.computed} computed in {result.seconds:.1f} s{speed}; the others were stored)",
+        f"({result.computed} computed in {result.seconds:.1f} s{speed}{stored})",
         markup=False,
     )
+    for flag, count in Counter(f for text in result.flags for f in text.split("; ") if f).items():
+        out.print(f"flag: {count} x {flag}", markup=False)
     if result.corpus["synthetic"]:
         out.print("SYNTHETIC SPEECH: these numbers say nothing about people.")
     if len(result.failures) > max_failures:
@@ -315,9 +325,11 @@ def _print_leaderboard(folder: Path) -> None:
         )
         ranked = part.sort_values("uar", ascending=False)
         for row in ranked.to_dict("records"):
+            low, high = row["uar_low"], row["uar_high"]
+            interval = f"{low:.3f}-{high:.3f}" if low == low else "not defined"
             name = f"{row['entry']}, shuffled labels" if row.get("control") else row["entry"]
             table.add_row(
-                str(name), f"{row['uar']:.3f}", f"{row['uar_low']:.3f}-{row['uar_high']:.3f}",
+                str(name), f"{row['uar']:.3f}", interval,
                 f"{row['uar_folds_mean']:.3f}", f"{row['war']:.3f}", f"{row['f1_macro']:.3f}",
                 f"{row['auc']:.3f}", f"{row['fit_s']:.1f}",
             )  # fmt: skip
@@ -414,8 +426,11 @@ def predict(
             f"{printable(file)}\t{row['prediction']}\t{chances}"
         )  # rich would expand the tabs
     if output is not None:
-        write_table(result.table, output, provenance={"licence": result.licence})
+        about = {"licence": result.licence, "trained_on": dict(result.trained_on)}
+        write_table(result.table, output, provenance=about)
     _print_failures(result.failures)
+    if result.trained_on["synthetic"]:
+        err.print("The model was trained on SYNTHETIC SPEECH: this says nothing about people.")
     if result.failures:
         raise typer.Exit(2)
 

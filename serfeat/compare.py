@@ -107,9 +107,9 @@ def compare(
     tasks = _tasks(plan, folds_of, files, rows, labels, work)
     _run_tasks(tasks, jobs, report)
     predictions, history, costs = _collect(tasks, rows)
-    write_table(predictions, folder / "predictions.parquet")
-    write_table(history, folder / "history.parquet")
-    write_table(costs, folder / "costs.parquet")
+    about = dict(next(iter(extractions.values())).corpus)  # also: whether it is synthetic
+    for name, table in (("predictions", predictions), ("history", history), ("costs", costs)):
+        write_table(table, folder / f"{name}.parquet", provenance={"corpus": about})
     facts = record(
         manifest,
         plan,
@@ -269,6 +269,13 @@ def _train_and_predict(task: _Task) -> SerfeatError | None:
     except SerfeatError as error:
         error.where = f"{task.entry.name}, {task.fold.name}: {error.where}".rstrip(": ")
         return error
+    except (ValueError, RuntimeError, MemoryError) as error:  # of a library: say where it was
+        return ModelError(
+            f"could not be trained ({type(error).__name__}: {str(error).splitlines()[0]})",
+            where=f"{task.entry.name}, {task.protocol}, {task.fold.name}",
+            code="training",
+            fix="look at the entry's params and at the number of training recordings",
+        )
     classifier = model.steps[-1][1]
     columns = [task.labels.index(str(c)) for c in model.classes_]
     full = np.zeros((len(test), len(task.labels)))

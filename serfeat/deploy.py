@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,13 @@ class Predictions:
     table : index (file, start, end); columns prediction and one p_<label> per label.
     failures : recordings without a prediction.
     licence : tag of the features that the model needs.
+    trained_on : what the model's card says of its training corpus.
     """
 
     table: pd.DataFrame
     failures: tuple[Failure, ...]
     licence: str
+    trained_on: Mapping[str, Any]
 
 
 def train(
@@ -136,7 +138,7 @@ def predict(
         proba = np.empty((0, len(card["labels"])))
     for i, label in enumerate(_text(model.classes_)):
         table[f"p_{label}"] = proba[:, i]
-    return Predictions(table, extraction.failures, features.licence)
+    return Predictions(table, extraction.failures, features.licence, card["trained_on"])
 
 
 def _text(values: Iterable[Any]) -> list[str]:

@@ -153,7 +153,8 @@ def extract(
 
     Parameters
     ----------
-    source : a manifest, its path, or a folder of audio.
+    source : a manifest, its path, or a folder of audio (read through its ``manifest.csv`` if it
+        holds one).
     features : a `FeatureSet` or the name of one.
     level : ``"functionals"`` (a row per clip) or ``"lld"`` (a row per frame).
     jobs : processes; the numbers do not depend on it.
@@ -238,6 +239,8 @@ def _as_manifest(source: Manifest | str | Path) -> Manifest:
     if isinstance(source, Manifest):
         return source
     path = Path(source)
+    if (path / "manifest.csv").is_file():
+        return read_manifest(path / "manifest.csv", require=())
     if path.is_dir():
         return manifest_of_folder(path)
     if path.suffix.lower() in AUDIO_SUFFIXES:

@@ -142,9 +142,8 @@ def find_recipe(name: str) -> Path:
             "pipelines",
         }:
             return shipped
-    raise RecipeError(
-        "no such recipe", where=name, code="missing", fix="give the path of a .toml file"
-    )
+    found = "not a recipe" if path.exists() else "no such recipe"
+    raise RecipeError(found, where=name, code="missing", fix="give the path of a .toml file")
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -161,6 +160,13 @@ def read_recipe(path: Path) -> Recipe:
         text = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"not TOML ({error})", where=path, code="not-toml") from None
+    if isinstance(text.get("manifest"), dict):
+        raise RecipeError(
+            "this is the side-car of a manifest, not a recipe",
+            where=path,
+            code="side-car",
+            fix="give a .toml file with [corpus], [[protocols]] and [[entries]]",
+        )
     _check_words(path, text)
     try:
         recipe = Recipe.model_validate(text)
@@ -206,10 +212,13 @@ def _check_names(path: Path, recipe: Recipe) -> None:
     for control in recipe.run.control:
         if control not in names:
             raise did_you_mean("entry", control, names, where=f"{path}, [run] control")
+    place = str(path)
     try:
-        for entry in recipe.entries:
+        for i, entry in enumerate(recipe.entries):
+            place = f"{path}, [entries {i + 1}]"
             make_model(entry.model, **entry.params)
             feature_set(entry.features)
+        place = f"{path}, [[protocols]]"
         for protocol in recipe.protocols:
             if protocol.name not in PROTOCOLS:
                 raise did_you_mean("protocol", protocol.name, PROTOCOLS)
@@ -218,5 +227,5 @@ def _check_names(path: Path, recipe: Recipe) -> None:
                 if word not in known:
                     raise did_you_mean(f"parameter of {protocol.name}", word, known or ["(none)"])
     except SerfeatError as error:
-        error.where = str(path)
+        error.where = place
         raise

@@ -85,6 +85,7 @@ def _speaker_kfold(rows: pd.DataFrame, seed: int, n: int) -> list[Fold]:
             f"n = {n} folds from {len(speakers)} speakers, expected 2 to {len(speakers)}",
             where="speaker_kfold",
             code="too-few-groups",
+            fix="set n in the recipe's protocol",
         )
     order = np.random.default_rng(seed).permutation(len(speakers))
     groups = [sorted(speakers[order[i::n]]) for i in range(n)]
@@ -95,7 +96,10 @@ def _random_kfold(rows: pd.DataFrame, seed: int, n: int) -> list[Fold]:
     """Rows are shuffled and cut into n parts, whoever speaks (TIM-Net's published protocol)."""
     if not 2 <= n <= len(rows):
         raise SplitError(
-            f"n = {n} folds from {len(rows)} rows", where="random_kfold", code="too-few-rows"
+            f"n = {n} folds from {len(rows)} rows, expected 2 to {len(rows)}",
+            where="random_kfold",
+            code="too-few-rows",
+            fix="set n in the recipe's protocol",
         )
     order = np.random.default_rng(seed).permutation(len(rows))
     width = len(str(n))

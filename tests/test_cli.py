@@ -12,6 +12,7 @@ import pytest
 import soundfile as sf
 
 from serfeat.cli import main
+from serfeat.store import read_metadata
 
 
 def run(capsys, *arguments: object) -> tuple[int, str, str]:
@@ -68,6 +69,14 @@ def test_extract_a_folder(capsys, tiny: Path, tmp_path: Path, suffix: str) -> No
     assert (tmp_path / f"t.{suffix}").exists()
 
 
+def test_a_folder_with_a_manifest_is_read_through_it(capsys, tiny: Path, tmp_path: Path) -> None:
+    where = tmp_path / "t.parquet"
+    code, out, _ = run(capsys, "extract", tiny.parent, "--features", "prosody", "-o", where)
+    assert code == 0
+    assert "SYNTHETIC SPEECH" in out
+    assert read_metadata(where)["provenance"]["corpus"]["synthetic"] is True
+
+
 def test_extract_lld(capsys, tiny: Path, tmp_path: Path) -> None:
     where = tmp_path / "t.csv"
     code, _, err = run(
@@ -93,6 +102,7 @@ def test_bad_input_is_one_line_and_code_2(capsys, tmp_path: Path) -> None:
     recipe = RECIPE.format(manifest="nobody.csv")
     (tmp_path / "nobody.toml").write_text(recipe)
     (tmp_path / "typo.toml").write_text(recipe.replace("[[entries]]", "[[entrys]]", 1))
+    (tmp_path / "side.toml").write_text('[manifest]\nroot = "."\n')
     out = tmp_path / "out.csv"
     cases = {
         ("extract", tmp_path / "absent.wav", "-o", out): "no such file",
@@ -105,6 +115,8 @@ def test_bad_input_is_one_line_and_code_2(capsys, tmp_path: Path) -> None:
         ("extract", tmp_path / "good.wav", "-o", out, "--features", "egemap"): "'egemaps'",
         ("compare", tmp_path / "absent.toml"): "no such recipe",
         ("compare", tmp_path / "typo.toml"): "did you mean 'entries'",
+        ("compare", tmp_path / "nobody.csv"): "not a recipe",
+        ("compare", tmp_path / "side.toml"): "side-car of a manifest",
         ("compare", tmp_path / "nobody.toml", "-o", tmp_path / "r"): "speaker",
         ("predict", tmp_path, tmp_path / "good.wav"): "no card.json",
         ("list", "modles"): "did you mean 'models'",
@@ -166,7 +178,9 @@ def test_hostile_names_stay_on_their_line(capsys, tiny: Path, tmp_path: Path) ->
     assert code == 2
     assert out.count("\n") == 1
     assert out.startswith("a\\nb\\x1b[2J[red]<img>.wav\t")
-    assert err.count("\n") == 1
+    failed, note = err.splitlines()
+    assert failed.startswith("failed (empty-file): ")
+    assert "SYNTHETIC SPEECH" in note
 
 
 def test_manifest_and_check(capsys, emodb_root: Path, tmp_path: Path) -> None:

@@ -178,6 +178,14 @@ def test_errors_before_any_work(tiny: Path, tmp_path: Path) -> None:
         compare(gone, PLAN, tmp_path)
 
 
+def test_an_error_of_a_library_is_one_line(tiny: Path, tmp_path: Path) -> None:
+    """scikit-learn refuses a negative C: entry, fold and reason are named, the rest is kept."""
+    bad = Plan("t", [PLAN.entries[1], Entry("svm", "svm", "prosody", {"C": -1.0})], PLAN.protocols)
+    with pytest.raises(ModelError, match=r"svm, leave_one_speaker_out, speaker s1: .*'C'"):
+        compare(read_manifest(tiny), bad, tmp_path)
+    assert len(list((tmp_path / "parts").glob("*.json"))) == 7  # knn, on both protocols
+
+
 def test_train_and_predict(tiny: Path, tmp_path: Path) -> None:
     manifest = read_manifest(tiny)
     train(manifest, PLAN.entries[0], tmp_path / "model")

@@ -98,7 +98,7 @@ def fetch_card(
             f"the licence of {card.title or card.name} is: {card.licence} {card.licence_url}. "
             f"Please cite: {card.citation}",
             code="licence",
-            fix="say that you accept it to download",
+            fix="to accept it and download: serfeat fetch --yes, or accept_licence=True",
         )
     folder.mkdir(parents=True, exist_ok=True)
     archives = folder / ".archives"

@@ -44,9 +44,9 @@ class Model:
 
 
 def _knn(**params: Any) -> Any:
-    from serfeat.models.classical import nearest_neighbours
+    from serfeat.models.classical import NearestNeighbours
 
-    return nearest_neighbours(**params)
+    return NearestNeighbours(**params)
 
 
 def _gmm(**params: Any) -> Any:
@@ -179,10 +179,6 @@ def _parameters(model: Model) -> set[str]:
         from serfeat.heads import HEADS
 
         makers.append(HEADS[model.params["head"]])
-    elif model.name == "knn":
-        from serfeat.models.classical import nearest_neighbours
-
-        makers = [nearest_neighbours]
     words = {word for maker in makers for word in inspect.signature(maker).parameters}
     return words - {"self", "head", "head_params", "n_features", "n_classes"}
 

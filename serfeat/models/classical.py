@@ -22,12 +22,24 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from serfeat.errors import MissingExtraError
 from serfeat.types import Floats
 
-__all__ = ["BoostedTrees", "SupportVectors", "nearest_neighbours"]
+__all__ = ["BoostedTrees", "NearestNeighbours", "SupportVectors"]
 
 
-def nearest_neighbours(n_neighbors: int = 9) -> KNeighborsClassifier:
-    """Nearest neighbours, Euclidean on z-scores, nearer ones count more (weights 1/distance)."""
-    return KNeighborsClassifier(n_neighbors=n_neighbors, weights="distance")
+class NearestNeighbours(KNeighborsClassifier):
+    """Nearest neighbours, Euclidean on z-scores, nearer ones count more (weights 1/distance).
+
+    Parameters
+    ----------
+    n_neighbors : k; where there are fewer training rows, all of them.
+    """
+
+    def __init__(self, n_neighbors: int = 9) -> None:
+        super().__init__(n_neighbors, weights="distance")
+
+    def kneighbors(self, X: Any = None, n_neighbors: int | None = None, **options: Any) -> Any:
+        """Find the neighbours, never more than there are rows."""
+        wanted = n_neighbors or self.n_neighbors
+        return super().kneighbors(X, min(wanted, self.n_samples_fit_), **options)
 
 
 class SupportVectors(ClassifierMixin, BaseEstimator):

@@ -10,11 +10,13 @@ utterance x_1 ... x_T goes to the class with the largest sum over its frames,
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from sklearn.utils.validation import check_is_fitted
 
@@ -86,7 +88,10 @@ class GMMClassifier(ClassifierMixin, BaseEstimator):
                 reg_covar=1e-3,
                 random_state=self.seed,
             )
-            self.mixtures_.append(mixture.fit(frames))
+            with warnings.catch_warnings():
+                # EM may use up its iterations; each mixture's `converged_` says whether it did.
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                self.mixtures_.append(mixture.fit(frames))
         return self
 
     def log_likelihood(self, X: Sequences) -> Floats:

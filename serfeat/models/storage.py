@@ -8,6 +8,7 @@ is written or read. Everything is checked before anything is used.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -27,6 +28,7 @@ FORMAT = 1
 # The only types that a stored step may hold beyond skops' own list of harmless ones.
 TRUSTED = (
     "numpy.dtype",
+    "serfeat.models.classical.NearestNeighbours",
     "serfeat.models.classical.SupportVectors",
     "serfeat.models.gmm.GMMClassifier",
     "serfeat.models.preparation.FramePreparation",
@@ -44,7 +46,6 @@ def save_model(pipeline: Pipeline, folder: Path, card: Mapping[str, Any]) -> Non
     folder : is made; files in it are replaced one by one, the card last.
     card : anything JSON can hold; `load_model` gives it back.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     steps = [_save_step(name, step, folder) for name, step in pipeline.steps]
     files = {s["file"]: sha256(folder / s["file"]) for s in steps}
     packages = ("serfeat", "numpy", "scikit-learn")
@@ -55,6 +56,7 @@ def save_model(pipeline: Pipeline, folder: Path, card: Mapping[str, Any]) -> Non
         "files": files,
         "versions": {p: version(p) for p in packages},
     }
+    full["sha256"] = _digest(full)
     with committed(folder / "card.json") as temporary:
         temporary.write_text(json.dumps(full, indent=1) + "\n", encoding="utf-8")
 
@@ -79,8 +81,18 @@ def load_model(folder: Path) -> tuple[Pipeline, dict[str, Any]]:
         card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         known = card["format"] == FORMAT
         steps, files = card["steps"], card["files"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"cannot be read ({error!r})", where=path, code="bad-card") from None
+        same = card.pop("sha256") == _digest(card)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"cannot be read ({type(error).__name__})",
+            where=path,
+            code="bad-card",
+            fix="store the model again",
+        ) from None
+    if known and not same:
+        raise ModelError(
+            "differs from its checksum", where=path, code="checksum", fix="store or copy it again"
+        )
     if not known:
         raise ModelError(
             f"format {card['format']}, expected {FORMAT}", where=path, code="other-format"
@@ -157,6 +169,11 @@ def _load_step(step: Mapping[str, Any], file: Path, files: Mapping[str, str]) ->
             )
         return skops.io.load(file, trusted=list(TRUSTED))
     raise ModelError(f"unknown kind of step {step['kind']!r}", where=file, code="bad-card")
+
+
+def _digest(card: Mapping[str, Any]) -> str:
+    """Checksum of a card without its own ``sha256``."""
+    return hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()
 
 
 def _inside(folder: Path, name: str) -> Path:

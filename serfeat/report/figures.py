@@ -273,7 +273,7 @@ def _cells(ax: Axes, values: Floats, text: Sequence[Sequence[str]], *, fontsize:
                 va="center",
                 fontsize=fontsize,
                 linespacing=1.1,
-                color="white" if value > 74 else INK,
+                color="white" if value > 55 else INK,
                 in_layout=False,  # it is inside the axes: measuring it only costs time
             )
     ax.invert_yaxis()

@@ -105,7 +105,7 @@ def gap_table(
         cells = (visible(entry), *(percent(u) for u in each), points(gap.difference))
         rows.append((*cells, interval(gap.low, gap.high, signed=True)))
     head = ("Entry", f"{titles[random]}: UAR %", f"{titles[held]}: UAR %", "Gap, points")
-    caption = "The gap: what knowing the voice is worth. Same clips, same entries, other folds."
+    caption = "The gap: random folds less held-out speakers. Same clips, same entries, other folds."
     return Table(caption, (*head, "95 % interval"), rows, marks=run.marks(random))
 
 

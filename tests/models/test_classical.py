@@ -48,6 +48,12 @@ def test_knn_is_sklearns() -> None:
     assert (ours == reference.predict(X[::2] + 0.1)).all()
 
 
+def test_knn_with_fewer_rows_than_neighbours() -> None:
+    X, y, g = blobs(6)
+    model = fit(make_model("knn", n_neighbors=9), X, y, g)
+    assert model.predict_proba(X).shape == (6, 3)
+
+
 @pytest.mark.parametrize("kernel", ["rbf", "linear"])
 def test_svm_is_sklearns(kernel: str) -> None:
     X, y, g = blobs()

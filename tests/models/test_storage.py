@@ -69,12 +69,26 @@ def test_changed_file(stored: Path) -> None:
         load_model(stored)
 
 
+def forge(folder: Path, card: dict) -> None:
+    """Write a card with the checksum that belongs to it."""
+    card.pop("sha256")
+    card["sha256"] = hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()
+    (folder / "card.json").write_text(json.dumps(card))
+
+
+def test_changed_card(stored: Path) -> None:
+    text = (stored / "card.json").read_text()
+    (stored / "card.json").write_text(text.replace('"numpy"', '"numqy"'))
+    with pytest.raises(ModelError, match=r"card\.json: differs from its checksum"):
+        load_model(stored)
+
+
 def replace_step(folder: Path, content: bytes) -> None:
     """Put other bytes in place of a step, with a correct checksum: a forged model."""
     (folder / "classify.skops").write_bytes(content)
     card = json.loads((folder / "card.json").read_text())
     card["files"]["classify.skops"] = hashlib.sha256(content).hexdigest()
-    (folder / "card.json").write_text(json.dumps(card))
+    forge(folder, card)
 
 
 class Bomb:
@@ -101,7 +115,7 @@ def test_strangers_are_refused_and_run_nothing(stored: Path, tmp_path: Path) -> 
 def test_card_cannot_leave_the_folder(stored: Path) -> None:
     card = json.loads((stored / "card.json").read_text())
     card["files"]["../outside"] = "0"
-    (stored / "card.json").write_text(json.dumps(card))
+    forge(stored, card)
     with pytest.raises(ModelError, match=r"names the file '\.\./outside'"):
         load_model(stored)
 
