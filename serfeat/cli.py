@@ -40,6 +40,8 @@ PIPE_WIDTH = int(os.environ.get("COLUMNS", "160"))
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
+INTERRUPTED = 130  # as shells report Ctrl-C
+
 Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes; 0 uses all cores.")]
 Root = Annotated[Path | None, typer.Option(help="Folder of the corpus's audio.")]
 Consent = Annotated[
@@ -53,24 +55,25 @@ Consent = Annotated[
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     try:
-        code = app(args=arguments, standalone_mode=False)
-        return int(code or 0)
+        code = int(app(args=arguments, standalone_mode=False) or 0)
     except SerfeatError as error:
         if os.environ.get("SERFEAT_DEBUG") == "1":
             raise
         err.print(f"serfeat: {error}", markup=False)
         return 2
     except typer.Exit as stop:
-        return int(stop.exit_code)
+        code = int(stop.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        err.print("serfeat: interrupted; run the same command again to go on")
-        return 130
+        code = INTERRUPTED
     except Exception as error:
         # click's own usage errors (unknown option, missing argument) know how to show themselves
         if (show := getattr(error, "show", None)) is None:
             raise
         show()
         return 2
+    if code == INTERRUPTED:
+        err.print("serfeat: interrupted; what is done is kept, run the same command to go on")
+    return code
 
 
 def script() -> None:

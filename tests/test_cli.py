@@ -220,3 +220,13 @@ def test_module_entry_point_exits_with_the_code(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert done.stderr.startswith("serfeat: unknown list")
+
+
+def test_an_interrupt_says_how_to_go_on(capsys, tiny: Path, tmp_path: Path, monkeypatch) -> None:
+    def interrupt(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("serfeat.extract.extract", interrupt)
+    code, _, err = run(capsys, "extract", tiny, "-o", tmp_path / "t.csv")
+    assert code == 130
+    assert "run the same command to go on" in err
