@@ -9,6 +9,7 @@ by the command that needs them, so that ``serfeat --help`` is quick.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +37,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 # Into a pipe or file, rich would wrap tables at 80 columns.
-PIPE_WIDTH = int(os.environ.get("COLUMNS", "160"))
+PIPE_WIDTH = shutil.get_terminal_size((160, 40)).columns  # COLUMNS where it is set
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
