@@ -22,16 +22,16 @@ $(READY): pyproject.toml $(CONSTRAINTS) setup.sh
 	@touch $(READY)
 
 demo: $(READY)
-	@echo "make demo: speaks 384 synthetic utterances (about 15 MB in $(OUT)), extracts features, trains"
+	@echo "make demo: speaks 384 synthetic utterances (about 25 MB in $(OUT)), extracts features, trains"
 	@echo "  7 models on 2 protocols and writes a report page; about 2 to 3 minutes on 2 cores."
 	@$(BIN)/serfeat demo -o $(OUT)
 
 test: $(READY)
-	@echo "make test: runs the tests; about 5 minutes on 2 cores, nothing is downloaded."
+	@echo "make test: runs the tests; about 3 minutes on 2 cores, nothing is downloaded."
 	@$(BIN)/python -m pytest -m "not slow"
 
 test-slow: $(READY)
-	@echo "make test-slow: the tests marked slow (EMO-DB end to end); about 15 minutes on 2 cores."
+	@echo "make test-slow: the tests marked slow (EMO-DB end to end); about a minute on 2 cores."
 	@$(BIN)/python -m pytest -m slow
 
 check: $(READY)
@@ -45,7 +45,7 @@ bench: $(READY)
 	@$(BIN)/python bench/extractors.py
 
 emodb: $(READY)
-	@echo "make emodb: 7 models x 2 protocols on the whole EMO-DB; about 30 minutes on 2 cores."
+	@echo "make emodb: 7 models x 2 protocols on the whole EMO-DB; about 35 minutes on 2 cores."
 	@$(BIN)/serfeat compare pipelines/emodb_classical_vs_deep.toml
 
 docs: $(READY)

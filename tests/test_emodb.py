@@ -1,4 +1,4 @@
-"""The main job on real speech: the whole EMO-DB (`make test-slow`; about two minutes)."""
+"""The main job on real speech: the whole EMO-DB (`make test-slow`; about a minute)."""
 
 from __future__ import annotations
 
