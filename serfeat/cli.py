@@ -292,7 +292,6 @@ def compare(
     """Run a recipe: every entry on the same folds, predictions, scores and a report page."""
     from serfeat.compare import compare as run_plan
     from serfeat.recipe import find_recipe, read_recipe
-    from serfeat.report import write_report
 
     _consent(accept_opensmile_licence)
     path = find_recipe(recipe)
@@ -302,22 +301,26 @@ def compare(
     command = f"serfeat compare {recipe}" + (f" --root {root.name}" if root else "")
     with _progress() as report:
         run_plan(corpus, read.plan(), folder, jobs=jobs, report=report, command=command)
+    _show(folder)
+
+
+def _show(folder: Path, places: str = "") -> None:
+    """Write a run's page, then print its leaderboard and where things are."""
+    from serfeat.report import write_report
+
     page = write_report(folder)
     _print_leaderboard(folder)
-    out.print(f"\nreport: {page}", markup=False)
+    out.print(f"\n{places}report: {page}", markup=False)
 
 
 def _print_leaderboard(folder: Path) -> None:
+    """Print the scores that the report has just computed."""
     import json
 
     import pandas as pd
 
-    from serfeat.leaderboard import leaderboard
-
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    predictions = pd.read_parquet(folder / "predictions.parquet")
-    costs = pd.read_parquet(folder / "costs.parquet")
-    scores = leaderboard(predictions, costs, labels=record["labels"])
+    scores = pd.read_csv(folder / "leaderboard.csv", keep_default_na=False, na_values=[""])
     independent = {p["key"]: p["speaker_independent"] for p in record["protocols"]}
     if record["corpus"]["synthetic"]:
         out.print("\nSYNTHETIC SPEECH: these scores say nothing about people.", style="bold")
@@ -362,7 +365,6 @@ def demo(
     from serfeat.demo import make_corpus
     from serfeat.manifest_csv import read_manifest
     from serfeat.recipe import find_recipe, read_recipe
-    from serfeat.report import write_report
 
     with _progress() as report:
         made = make_corpus(
@@ -374,9 +376,7 @@ def demo(
         plan = read_recipe(find_recipe("demo")).plan()
         command = "serfeat demo" + ("" if engine == "source-filter" else f" --engine {engine}")
         folder = run_plan(corpus, plan, output / engine, jobs=jobs, report=report, command=command)
-    page = write_report(folder)
-    _print_leaderboard(folder)
-    out.print(f"\nspeech: {made.parent}\nreport: {page}", markup=False)
+    _show(folder, f"speech: {made.parent}\n")
 
 
 # --- your own audio -------------------------------------------------------------------------------

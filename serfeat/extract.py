@@ -29,7 +29,7 @@ from serfeat.manifest_csv import read_manifest
 from serfeat.sequences import Sequences
 from serfeat.store import Row, Store, cache_folder
 from serfeat.table import clip_index, frame_index
-from serfeat.types import Bools, Floats32
+from serfeat.types import Floats32
 
 __all__ = ["BATCH", "Extraction", "Failure", "Progress", "extract", "manifest_of_files"]
 
@@ -138,6 +138,7 @@ class _Clip:
     start: float
     end: float
     key: str = ""
+    row: int = -1  # of the manifest
 
 
 def extract(
@@ -251,7 +252,7 @@ def _as_manifest(source: Manifest | str | Path) -> Manifest:
 def _keyed(manifest: Manifest) -> tuple[list[_Clip], list[Failure]]:
     """Give every clip of the manifest its content key; files that cannot be read are failures."""
     clips, failures, hashes = [], [], dict[str, str | SerfeatError]()
-    for file, start, end in manifest.rows.index:
+    for row, (file, start, end) in enumerate(manifest.rows.index):
         first, last = start.total_seconds(), end.total_seconds() if end is not pd.NaT else np.nan
         clip = _Clip(file, Path(), first, last)
         try:
@@ -265,7 +266,7 @@ def _keyed(manifest: Manifest) -> tuple[list[_Clip], list[Failure]]:
             hashes[file] = error
             failures.append(_failure(clip, "read", error.code, str(error)))
             continue
-        clips.append(_Clip(file, path, first, last, Store.key(content, first, last)))
+        clips.append(_Clip(file, path, first, last, Store.key(content, first, last), row))
     return clips, failures
 
 
@@ -312,15 +313,8 @@ def _joined(
     began: float,
 ) -> Extraction:
     """Put the rows into the manifest's order, under the manifest's index."""
-    whole = {(c.file, c.start, c.end if not np.isnan(c.end) else None): c.key for c in clips}
-    have: Bools = np.zeros(len(manifest.rows), dtype=bool)
-    chosen: list[Row] = []
-    for i, (file, start, end) in enumerate(manifest.rows.index):
-        stop = None if end is pd.NaT else end.total_seconds()
-        key = whole.get((file, start.total_seconds(), stop))
-        if key in rows:
-            have[i] = True
-            chosen.append(rows[key])
+    done = [c for c in clips if c.key in rows]  # in the manifest's order, as `_keyed` made them
+    chosen = [rows[c.key] for c in done]
     if len(chosen) + len(failures) != len(manifest.rows):
         raise FeatureError(
             f"{len(chosen)} rows and {len(failures)} failures from {len(manifest.rows)} clips",
@@ -328,19 +322,16 @@ def _joined(
             fix="this is a bug: please report it",
         )
     values: Floats32 | Sequences
+    width = len(features.columns(level))
     if level == "lld":
-        empty = Sequences(
-            np.empty((0, len(features.columns(level))), dtype=np.float32),
-            np.zeros(1, dtype=np.int64),
-        )
+        empty = Sequences(np.empty((0, width), dtype=np.float32), np.zeros(1, dtype=np.int64))
         values = Sequences.of([r.values for r in chosen]) if chosen else empty
     else:
-        width = len(features.columns(level))
         values = np.array([r.values[0] for r in chosen], dtype=np.float32).reshape(-1, width)
     return Extraction(
         features=features,
         level=level,
-        index=manifest.rows.index[have],
+        index=manifest.rows.index[[c.row for c in done]],
         values=values,
         failures=tuple(failures),
         flags=tuple("; ".join(r.flags) for r in chosen),

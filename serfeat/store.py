@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 
 from serfeat.errors import StoreError
-from serfeat.files import committed
+from serfeat.files import committed, sha256
 from serfeat.table import from_csv_times, to_csv_times
 from serfeat.types import Floats32
 
@@ -65,7 +65,7 @@ def write_table(
             to_csv_times(table).to_csv(temporary, index=False, lineterminator="\n")
         meta = {
             "rows": len(table),
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "sha256": sha256(path),
             "units": dict(units or {}),
             "provenance": dict(provenance or {}),
         }
@@ -242,10 +242,11 @@ class Store:
         keys = set(wanted)
         found: dict[str, Row] = {}
         for segment in self._segments():
+            # The keys alone first: a store may hold many corpora, and most segments are not ours.
+            if keys.isdisjoint(self._read(segment, pq, columns=["key"])["key"].to_pylist()):
+                continue
             table = self._read(segment, pq)
             names = table["key"].to_pylist()
-            if keys.isdisjoint(names):
-                continue
             values = table["values"].combine_chunks()
             flat, offsets = values.values.to_numpy(), values.offsets.to_numpy()
             flags, seconds = table["flags"].to_pylist(), table["seconds"].to_pylist()
