@@ -39,7 +39,7 @@ from serfeat.jit import jit
 from serfeat.shorttime import ShortTime
 from serfeat.types import Bools, Floats, Ints
 
-__all__ = ["Pitch", "pitch", "sinc_at", "sinc_peak"]
+__all__ = ["Pitch", "best_path", "pitch", "sinc_at", "sinc_peak"]
 
 PERIODS = 3.0  # longest periods per window: fewer cannot show a period, more blur a glide
 DEPTH = 50  # samples on either side of a sinc interpolation; 30 would cost 0.03 cent
@@ -143,7 +143,7 @@ def _contour(
     unvoiced = voicing + np.maximum(0.0, 2 - peak * (1 + voicing) / silence)
     per_step = 0.01 * st.sr / st.hop  # the costs are given for frames 10 ms apart
     jump, change = octave_jump * per_step, voiced_unvoiced * per_step
-    chosen = _viterbi(lags, strengths, unvoiced, st.sr / ceiling, octave_cost, jump, change)
+    chosen = best_path(lags, strengths, unvoiced, st.sr / ceiling, octave_cost, jump, change)
     rows = np.flatnonzero(chosen >= 0)
     f0 = np.full(st.n_frames, np.nan)
     strength = np.full(st.n_frames, np.nan)
@@ -383,7 +383,7 @@ def _candidates(
 
 
 @jit
-def _viterbi(
+def best_path(
     lags: Floats,
     strengths: Floats,
     unvoiced: Floats,
