@@ -8,13 +8,25 @@ environment variable ``SERFEAT_NO_JIT=1``, or where numba is missing, the plain 
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-__all__ = ["jit"]
+__all__ = ["COMPILED", "jit"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _found() -> bool:
+    if os.environ.get("SERFEAT_NO_JIT") == "1":
+        return False
+    return importlib.util.find_spec("numba") is not None
+
+
+# Whether kernels are compiled. Where one would take a hundred times longer without it, its module
+# holds a NumPy version as well and chooses by this.
+COMPILED = _found()
 
 
 def jit(function: F) -> F:
@@ -22,10 +34,8 @@ def jit(function: F) -> F:
 
     Fast-math would let the compiler reorder sums: the last bits would then depend on the machine.
     """
-    if os.environ.get("SERFEAT_NO_JIT") == "1":
+    if not COMPILED:
         return function
-    try:
-        import numba
-    except ImportError:
-        return function
+    import numba
+
     return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
