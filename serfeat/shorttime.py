@@ -25,14 +25,16 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import scipy.fft
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from serfeat.errors import AudioError, FeatureError
-from serfeat.types import Floats
+from serfeat.jit import COMPILED, jit
+from serfeat.types import Floats, Ints, Reals
 
-__all__ = ["Descriptor", "Grid", "ShortTime", "Window", "window"]
+__all__ = ["Descriptor", "Grid", "ShortTime", "Window", "cut_frames", "squared_magnitude", "window"]
 
 T = TypeVar("T")
+ComplexArray = NDArray[np.complexfloating[Any, Any]]
 Window = Literal["rect", "hamming", "hann", "hann_periodic", "gauss"]
 
 # Frames analysed at a time: the block (256 x 512 doubles = 1 MiB) stays in the cache of a core.
@@ -241,11 +243,66 @@ class ShortTime:
                     block = emphasised
                 padded = buffer[: len(block)]
                 np.multiply(block, weights, out=padded[:, :length])
-                spectrum = scipy.fft.rfft(padded, axis=1)
-                out[first : first + BLOCK] = spectrum.real**2 + spectrum.imag**2
+                out[first : first + BLOCK] = squared_magnitude(scipy.fft.rfft(padded, axis=1))
             return out
 
         return self.memo(key, make)
+
+
+@jit
+def _cut_frames(signal: Reals, starts: Ints, weights: Floats, mean: Floats, out: Reals) -> None:
+    length, n = len(weights), len(signal)
+    for i in range(len(starts)):
+        begin = min(max(-starts[i], 0), length)
+        end = max(begin, min(length, n - starts[i]))
+        out[i, :begin] = 0.0
+        out[i, end:length] = 0.0
+        # slices, so that the compiler sees that no index is negative
+        here, w = out[i, begin:end], weights[begin:end]
+        part = signal[starts[i] + begin : starts[i] + end]
+        for j in range(len(part)):
+            here[j] = (part[j] - mean[i]) * w[j]
+
+
+def cut_frames(
+    signal: Reals, starts: Ints, weights: Floats, out: Reals, mean: Floats | None = None
+) -> None:
+    """Cut frames out of a signal, window them and write them into a buffer.
+
+    Parameters
+    ----------
+    signal : (n,); samples before its beginning and after its end are zero.
+    starts : (frames,) first sample of every frame, may be negative.
+    weights : (length,) window.
+    out : (frames, at least length) receives the frames in its first columns; the others stay.
+    mean : (frames,) is taken away from the samples of the clip, not from the zeros around it.
+    """
+    means = np.zeros(len(starts)) if mean is None else mean
+    if COMPILED:
+        _cut_frames(signal, starts, weights, means, out)
+        return
+    at = starts[:, None] + np.arange(len(weights))
+    inside = (at >= 0) & (at < len(signal))
+    samples = signal[np.clip(at, 0, len(signal) - 1)] - means[:, None]
+    out[:, : len(weights)] = np.where(inside, samples * weights, 0.0)
+
+
+@jit
+def _squared_magnitude(parts: Reals, out: Reals) -> None:
+    for i in range(out.shape[0]):
+        for k in range(out.shape[1]):
+            real, imag = parts[i, 2 * k], parts[i, 2 * k + 1]
+            out[i, k] = real * real + imag * imag
+
+
+def squared_magnitude(spectrum: ComplexArray) -> Reals:
+    """``|z|^2`` of every element of a contiguous (rows, bins) array, in its precision."""
+    if not COMPILED:
+        return np.asarray(spectrum.real**2 + spectrum.imag**2)
+    parts = spectrum.view(spectrum.real.dtype)
+    out = np.empty(spectrum.shape, dtype=parts.dtype)
+    _squared_magnitude(parts, out)
+    return out
 
 
 @dataclass(frozen=True)

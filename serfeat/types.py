@@ -7,12 +7,15 @@ frames lose digits in float32) and float32 when they are stored.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Bools", "Floats", "Floats32", "Ints"]
+__all__ = ["Bools", "Floats", "Floats32", "Ints", "Reals"]
 
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
+Reals = NDArray[np.floating[Any]]  # of either precision: what a kernel or a transform works on
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]

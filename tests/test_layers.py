@@ -26,8 +26,11 @@ corpora
 audio shorttime
 spectrum prediction
 pitch
-pulses
+pulses resonances
 vad
+denoise
+sohn
+silero
 lld
 functionals
 features

@@ -8,8 +8,17 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+import serfeat.pitch as module
 from serfeat.errors import FeatureError
-from serfeat.pitch import Pitch, _candidates, pitch, sinc_at, sinc_peak
+from serfeat.pitch import (
+    Pitch,
+    _candidates,
+    interpolation_table,
+    pitch,
+    sinc_at,
+    sinc_peak,
+    tabled_peak,
+)
 from serfeat.pulses import pulses
 from serfeat.shorttime import ShortTime
 from serfeat.types import Floats
@@ -118,7 +127,7 @@ def test_a_maximum_above_one_is_reflected() -> None:
     )
     r[0] = 1.0
     lags, strengths = np.zeros((1, 14)), np.zeros((1, 14))
-    _candidates(r[None], SR / 600, SR / 75, 0.2, 0.01, lags, strengths)
+    _candidates(r[None], np.ones(280), SR / 600, SR / 75, 0.2, 0.01, lags, strengths)
     np.testing.assert_allclose(lags[0, :3], [80, 160, 0], atol=0.01)
     np.testing.assert_allclose(strengths[0, :3], [0.9, 0.8, 0], atol=1e-3)
 
@@ -294,3 +303,36 @@ def test_pulses_of_two_parts_do_not_overlap() -> None:
 def test_voiced_is_where_f0_is_finite() -> None:
     contour = Pitch(np.array([100.0, np.nan]), np.array([0.9, np.nan]))
     assert contour.voiced.tolist() == [True, False]
+
+
+@pytest.mark.parametrize("depth", [16, 32])
+def test_tabled_peak_is_sinc_peak(depth: int) -> None:
+    """Catches a table that is shifted by a sample or by one of its places."""
+    rng = np.random.default_rng(3)
+    table = interpolation_table(depth)
+    for _ in range(50):
+        lag = rng.uniform(60, 150)
+        k = np.arange(260)
+        y = np.cos(2 * np.pi * k / lag) + 0.3 * np.cos(6 * np.pi * k / lag)
+        mirrored = np.concatenate([y[depth:0:-1], y])
+        guess = lag + rng.uniform(-0.3, 0.3)
+        place, value = tabled_peak(mirrored, table, guess)
+        exact_place, exact_value = sinc_peak(y, guess, depth)
+        assert place == pytest.approx(exact_place, abs=1e-4)
+        assert value == pytest.approx(exact_value, abs=1e-7)
+
+
+def test_quiet_frames_are_left_out_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames too quiet for any path to be voiced there are not analysed: the contour is the same.
+
+    Catches a limit that is too high: 0.03 (the silence threshold itself) loses voiced frames.
+    """
+    x = np.concatenate([steady(150.0) * np.geomspace(1, 1e-4, SR), steady(220.0)])
+    x += 1e-3 * np.random.default_rng(0).standard_normal(len(x))
+    expected = pitch(ShortTime(x, SR))
+    search = module._search
+    monkeypatch.setattr(module, "_search", lambda *a: search(*a[:-1], 0.0))
+    everything = pitch(ShortTime(x, SR))
+    np.testing.assert_array_equal(expected.f0, everything.f0)
+    np.testing.assert_array_equal(expected.strength, everything.strength)
+    assert 0.1 < expected.voiced.mean() < 0.9

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.fft
 import scipy.signal
 
+import serfeat.shorttime as module
 from serfeat.errors import AudioError, FeatureError
 from serfeat.shorttime import BLOCK, Descriptor, Grid, ShortTime, window
 
@@ -99,3 +101,23 @@ def test_descriptor_contract() -> None:
     with pytest.raises(FeatureError, match="infinite"):
         infinite(st)
     assert Grid(16_000, 160, 1600).times[1] == 0.01
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_kernels_are_their_plain_versions(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches samples of the zeros beyond the ends from which the mean was taken away too."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(500)
+    starts = np.arange(-150, 520, 70)
+    weights, mean = rng.standard_normal(100), rng.standard_normal(len(starts))
+    results = []
+    for compiled in (True, False):
+        monkeypatch.setattr(module, "COMPILED", compiled)
+        out = np.full((len(starts), 120), 7.0, dtype=dtype)
+        module.cut_frames(x, starts, weights, out, mean)
+        spectrum = scipy.fft.rfft(out, axis=1)
+        results.append((out, module.squared_magnitude(spectrum)))
+    np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-6)
+    np.testing.assert_allclose(results[0][1], results[1][1], rtol=1e-5, atol=1e-5)
+    assert (results[0][0][:, 100:] == 7).all()
+    np.testing.assert_array_equal(results[0][0][0, :100], 0)

@@ -37,14 +37,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from serfeat.jit import jit
-from serfeat.pitch import pitch, sinc_peak
+from serfeat.pitch import interpolation_table, pitch, tabled_peak
 from serfeat.shorttime import Descriptor, ShortTime
 from serfeat.types import Floats, Ints
 
 __all__ = ["DESCRIPTORS", "hnr"]
 
 PERIODS = 1.5  # longest periods in each of the two stretches
-DEPTH = 30  # lags on either side of the sinc interpolation; 16 would saturate at 49 dB
+DEPTH = 24  # lags on either side of the sinc interpolation; 16 would saturate at 49 dB
 LIMIT = 1e-10  # r is kept this far from 0 and 1: +-100 dB, beyond which rounding decides
 
 
@@ -83,13 +83,14 @@ def _hnr(st: ShortTime, *, floor: float = 75.0, ceiling: float = 600.0) -> Float
         contour = pitch(st, floor=floor, ceiling=ceiling)
         scale = np.abs(st.centred).max() if contour.voiced.any() else 1.0
         rows = np.flatnonzero(contour.voiced)
-        length = round(PERIODS * st.sr / floor)
+        length = 4 * round(PERIODS * st.sr / floor / 4)
         r = np.full(len(rows), np.nan)
         _correlate(
             st.centred / scale,
             (rows * st.hop).astype(np.int64),
             st.sr / contour.f0[rows],
             length,
+            interpolation_table(DEPTH),
             r,
         )
         r = np.clip(r, LIMIT, 1 - LIMIT)
@@ -101,7 +102,9 @@ def _hnr(st: ShortTime, *, floor: float = 75.0, ceiling: float = 600.0) -> Float
 
 
 @jit
-def _correlate(x: Floats, centres: Ints, lags: Floats, length: int, out: Floats) -> None:
+def _correlate(
+    x: Floats, centres: Ints, lags: Floats, length: int, table: Floats, out: Floats
+) -> None:
     """Correlate two stretches of the signal, one period apart, around each centre.
 
     Parameters
@@ -109,10 +112,12 @@ def _correlate(x: Floats, centres: Ints, lags: Floats, length: int, out: Floats)
     x : (n,) signal.
     centres : (k,) samples.
     lags : (k,) periods in samples; the correlation is maximised within a sample of each.
-    length : samples of a stretch.
+    length : samples of a stretch, a multiple of 4.
+    table : the interpolation, see `tabled_peak`.
     out : (k,) receives the correlations; NaN stays where a stretch would leave the signal.
     """
-    size = 2 * DEPTH + 6  # lags needed around the period, for the interpolation at its neighbours
+    depth = table.shape[1] // 2
+    size = 2 * depth + 6  # lags needed around the period, for the interpolation at its neighbours
     product = np.zeros(size)
     for i in range(len(centres)):
         lag = round(lags[i])
@@ -120,27 +125,23 @@ def _correlate(x: Floats, centres: Ints, lags: Floats, length: int, out: Floats)
         begin = centres[i] - (length + lag) // 2
         if begin < 0 or begin + first < 0 or begin + length + first + size > len(x):
             continue
+        mean = x[begin : begin + length + lag].mean()
+        a, b = x[begin : begin + length] - mean, x[begin + first :][: length + size] - mean
         product[:] = 0.0
-        mean = 0.0
-        for j in range(begin, begin + length + lag):
-            mean += x[j]
-        mean /= length + lag
-        here = 0.0
-        for j in range(length):
-            a = x[begin + j] - mean
-            here += a * a
-            for k in range(size):  # the inner loop runs over lags: it is done many at a time
-                product[k] += a * (x[begin + j + first + k] - mean)
-        there = 0.0
-        for j in range(length):
-            there += (x[begin + j + first] - mean) ** 2
+        here, there = 0.0, 0.0
+        # Four samples at a time over all lags: the compiler does many lags at once.
+        for j in range(0, length, 4):
+            a0, a1, a2, a3 = a[j], a[j + 1], a[j + 2], a[j + 3]
+            b0, b1, b2, b3 = b[j:], b[j + 1 :], b[j + 2 :], b[j + 3 :]
+            for k in range(size):
+                product[k] += (a0 * b0[k] + a1 * b1[k]) + (a2 * b2[k] + a3 * b3[k])
+            here += (a0 * a0 + a1 * a1) + (a2 * a2 + a3 * a3)
+            there += (b[j] ** 2 + b[j + 1] ** 2) + (b[j + 2] ** 2 + b[j + 3] ** 2)
         for k in range(size):
             if here > 0.0 and there > 0.0:
                 product[k] /= math.sqrt(here * there)
-            enters = x[begin + length + first + k] - mean
-            leaves = x[begin + first + k] - mean
-            there += enters * enters - leaves * leaves
-        value = sinc_peak(product, lags[i] - first, DEPTH)[1]
+            there += b[length + k] ** 2 - b[k] ** 2
+        value = tabled_peak(product, table, lags[i] - first - depth)[1]
         out[i] = 1.0 / value if value > 1.0 else value
 
 

@@ -1,4 +1,4 @@
-"""Formants: roots against eigenvalues, synthetic vowels, Praat, invariances, degenerate clips."""
+"""Formants: synthetic vowels, Praat, tracks, ceilings, invariances, degenerate clips."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from serfeat.errors import FeatureError
-from serfeat.lld.formants import DESCRIPTORS, formants, polynomial_roots
+from serfeat.errors import FeatureError, UnknownNameError
+from serfeat.lld.formants import CANDIDATES, DESCRIPTORS, choose_ceiling, formants, track
+from serfeat.resonances import Method, Resonances, resonances
 from serfeat.shorttime import ShortTime
 
 VOWELS = {
@@ -45,58 +46,26 @@ def vowel(name: str, f0: float | None, sr: int = 10000, seconds: float = 1.0) ->
     return x + 1e-3 * np.sqrt(np.mean(x**2)) * rng.standard_normal(n)
 
 
-# ------------------------------------------------------------------------------------------- roots
-def sorted_roots(roots: np.ndarray) -> np.ndarray:
-    order = np.lexsort((roots.imag.round(9), roots.real.round(9)), axis=-1)
-    return np.take_along_axis(roots, order, axis=-1)
-
-
-@pytest.mark.parametrize("order", [1, 2, 3, 9, 10, 16])
-def test_roots_against_eigenvalues(order: int) -> None:
-    """2000 random stable predictors. Catches a wrong deflation and a polish that goes astray."""
-    rng = np.random.default_rng(order)
-    polynomials = np.ones((2000, 1))
-    while polynomials.shape[1] <= order:  # step-up recursion: reflection coefficients -> predictor
-        k = rng.uniform(-0.97, 0.97, (2000, 1))
-        padded = np.pad(polynomials, ((0, 0), (0, 1)))
-        polynomials = padded + k * padded[:, ::-1]
-    got = sorted_roots(polynomial_roots(polynomials))
-    expected = sorted_roots(np.array([np.roots(p) for p in polynomials]))
-    assert np.abs(got - expected).max() < 1e-7  # near-double roots lose half of the digits
-    assert np.median(np.abs(got - expected)) < 1e-14
-
-
-def test_roots_of_special_polynomials() -> None:
-    p = np.array([[1, 0, 0, 0, 0.0], [1, 0, 0, 0, -1.0], [1, 0, 0, 0, 1.0], [2, -2, 0, 0, 0.0]])
-    roots = polynomial_roots(p)
-    np.testing.assert_array_equal(roots[0], 0)
-    np.testing.assert_allclose(roots[1:3] ** 4, [[1] * 4, [-1] * 4], atol=1e-14)
-    assert len(np.unique(roots[1].round(9))) == 4
-    np.testing.assert_allclose(np.sort(roots[3].real), [0, 0, 0, 1], atol=1e-14)
-    double = np.sort(polynomial_roots([np.poly([0.5, 0.5, -0.25])])[0].real)
-    np.testing.assert_allclose(double, [-0.25, 0.5, 0.5], atol=1e-7)
-    for bad in ([[0.0, 1.0]], [[1.0, np.nan]], [1.0, 2.0]):
-        with pytest.raises(FeatureError, match="finite coefficients"):
-            polynomial_roots(bad)
-
-
 # ------------------------------------------------------------------------------- synthetic vowels
+@pytest.mark.parametrize("method", ["selective", "burg"])
 @pytest.mark.parametrize("name", VOWELS)
 @pytest.mark.parametrize("f0", [100.0, 200.0, None])
-def test_vowels(name: str, f0: float | None) -> None:
+def test_vowels(name: str, f0: float | None, method: Method) -> None:
     """Klatt vowels. Catches peak picking, sr in place of sr / 2 pi, no pre-emphasis, a wrong order.
 
-    100 Hz: F1 within 10 Hz, F2 and F3 within 1 %. 200 Hz: within 45 Hz or 5 %, since the harmonics
+    100 Hz: F1 within 10 Hz, F2 and F3 within 1 % (selective: 13 Hz, 1.1 %). 200 Hz: within 45 Hz or 5 %, since the harmonics
     draw the poles. Noise through the same resonators, 100 ms windows: within 1 %.
     """
-    got = formants(vowel(name, f0), 10000, ceiling=5000, length=0.1 if f0 is None else 0.025)
+    length = 0.1 if f0 is None else 0.025
+    got = formants(vowel(name, f0), 10000, ceiling=5000, length=length, method=method)
     f1, f2, f3 = np.nanmedian(got[20:80, :3], axis=0)
     true = VOWELS[name][0]
     if f0 is None:
         assert (f1, f2, f3) == pytest.approx(true[:3], rel=0.01)
     elif f0 == 100:
-        assert f1 == pytest.approx(true[0], abs=10)
-        assert (f2, f3) == pytest.approx(true[1:3], rel=0.01)
+        burg = method == "burg"
+        assert f1 == pytest.approx(true[0], abs=10 if burg else 13)
+        assert (f2, f3) == pytest.approx(true[1:3], rel=0.01 if burg else 0.011)
     else:
         assert (f1, f2, f3) == pytest.approx(true[:3], rel=0.05, abs=45)
 
@@ -118,7 +87,8 @@ def test_praat_gives_the_same_on_vowels() -> None:
     parselmouth = pytest.importorskip("parselmouth")
     for name in VOWELS:
         x = vowel(name, 100.0)
-        ours, theirs = formants(x, 10000, ceiling=5000), praat(parselmouth, x, 10000, 5000)
+        ours = formants(x, 10000, ceiling=5000, method="burg")
+        theirs = praat(parselmouth, x, 10000, 5000)
         both = theirs[:, 0] > 0
         assert both.sum() > 80
         assert np.abs(ours - theirs)[both].max() < 1e-3
@@ -159,7 +129,7 @@ def test_praat_gives_the_same_on_speech(emodb_root: Path) -> None:
     differences = []
     for path in sorted((emodb_root / "audio").glob("*.flac"))[::67][:8]:
         x, sr = soundfile.read(path)
-        ours, theirs = formants(x, sr), praat(parselmouth, x, sr, 5500)
+        ours, theirs = formants(x, sr, method="burg"), praat(parselmouth, x, sr, 5500)
         track = parselmouth.Sound(x, sr).to_pitch_ac(pitch_floor=75, pitch_ceiling=600)
         voiced = [track.get_value_at_time(0.01 * i) > 0 for i in range(len(ours))]
         differences.append((ours - theirs)[np.array(voiced)])
@@ -171,14 +141,83 @@ def test_praat_gives_the_same_on_speech(emodb_root: Path) -> None:
     assert (np.percentile(error[:, :3], 90, axis=0) < 10).all()
 
 
+@pytest.mark.corpus
+def test_the_fast_analysis_follows_praat_on_speech(emodb_root: Path) -> None:
+    """Voiced frames of 8 recordings: median difference below 5, 12, 14 Hz; no more outliers than
+    Praat has against itself half a frame later. Measured: 2.2, 1.3, 1.3 Hz.
+
+    Catches a pre-emphasis left out of the band's weights (40 Hz and more), a last bin counted
+    twice (3 to 5 Hz), a frame shifted by a sample per frame.
+    """
+    parselmouth = pytest.importorskip("parselmouth")
+    soundfile = pytest.importorskip("soundfile")
+    fast, praats = [], []
+    for path in sorted((emodb_root / "audio").glob("*.flac"))[::67][:8]:
+        x, sr = soundfile.read(path)
+        ours = resonances(ShortTime(x, sr)).frequency[:, :3]
+        theirs = praat(parselmouth, x, sr, 5500)[:, :3]
+        later = praat(parselmouth, np.concatenate([x[80:], np.zeros(80)]), sr, 5500)[:, :3]
+        voiced = np.isfinite(ours[:, 0])
+        fast.append((ours - theirs)[voiced])
+        praats.append((later - theirs)[voiced])
+    error, itself = (np.abs(np.concatenate(e)) for e in (fast, praats))
+    error, itself = (e[np.isfinite(e).all(axis=1)] for e in (error, itself))
+    assert len(error) > 700
+    assert (np.median(error, axis=0) < (5, 12, 14)).all()
+    assert ((error > 150).mean(axis=0) < (itself > 150).mean(axis=0)).all()
+
+
+# --------------------------------------------------------------------------- tracks and ceilings
+def test_track_repairs_the_numbering() -> None:
+    """A spurious pole between F1 and F2 in three frames; F3 missing in one of them.
+
+    Catches a search that ignores its neighbours (transition cost 0): the pole at 900 Hz, nearer to
+    nothing, is then kept where its bandwidth is small.
+    """
+    frequency = np.tile([500.0, 1500.0, 2500.0, 3500.0, np.nan], (20, 1))
+    frequency[8:11] = [500.0, 1050.0, 1500.0, 2500.0, 3500.0]
+    bandwidth = np.where(np.isfinite(frequency), 80.0, np.nan)
+    frequency[15, 2:] = np.nan  # two resonances only: nothing to choose
+    bandwidth[15, 2:] = np.nan
+    frequency[18] = bandwidth[18] = np.nan
+    tracked = track(Resonances(frequency, bandwidth), 3)
+    expected = np.tile([500.0, 1500.0, 2500.0], (20, 1))
+    expected[15, 2] = np.nan
+    expected[18] = np.nan
+    np.testing.assert_array_equal(tracked.frequency, expected)
+    assert np.isfinite(tracked.bandwidth[np.isfinite(expected)]).all()
+
+
+def test_track_of_nothing() -> None:
+    nothing = Resonances(np.full((3, 5), np.nan), np.full((3, 5), np.nan))
+    assert np.isnan(track(nothing, 2).frequency).all()
+    assert track(Resonances(np.empty((0, 5)), np.empty((0, 5))), 3).frequency.shape == (0, 3)
+
+
+def test_ceilings() -> None:
+    """Formants scaled by a shorter tract need a higher ceiling. Catches the largest roughness."""
+    low = ShortTime(scipy.signal.resample(vowel("a", 110.0, 10000), 16000), 16000)
+    # played faster: all formants 1.3 times as high
+    high = ShortTime(scipy.signal.resample(vowel("a", 170.0, 10000), 12300), 16000)
+    assert choose_ceiling(low) in CANDIDATES
+    assert choose_ceiling(low) < choose_ceiling(high)
+    assert choose_ceiling(ShortTime(np.zeros(1600), 16000)) == 5500
+    x = vowel("a", 110.0, 16000)
+    np.testing.assert_array_equal(
+        formants(x, 16000, ceiling="male"), formants(x, 16000, ceiling=5000.0)
+    )
+    with pytest.raises(UnknownNameError, match="female"):
+        formants(x, 16000, ceiling="femal")  # type: ignore[arg-type]  # the misspelling is the test
+
+
 # ------------------------------------------------------------------------------------ invariances
 def test_gain_polarity_and_shift() -> None:
     x = vowel("a", 120.0, 16000)
     values = formants(x, 16000)
     assert values.shape == (101, 6)
     inner = slice(5, 95)
-    np.testing.assert_allclose(formants(0.01 * x, 16000)[inner], values[inner], rtol=1e-6)
-    np.testing.assert_allclose(formants(-x, 16000)[inner], values[inner], rtol=1e-6)
+    np.testing.assert_allclose(formants(0.01 * x, 16000)[inner], values[inner], rtol=1e-4)
+    np.testing.assert_allclose(formants(-x, 16000)[inner], values[inner], rtol=1e-4)
     offset = formants(x + 0.01, 16000)[inner]  # the pre-emphasis weakens a constant by 30 dB
     np.testing.assert_allclose(offset[:, :3], values[inner, :3], rtol=0.01)
     later = formants(np.concatenate([np.zeros(160), x]), 16000)
@@ -234,9 +273,11 @@ def impulse() -> np.ndarray:
     ids=["zeros", "dc", "one", "two", "three", "impulse", "tone", "clipped", "tiny"],
 )
 def test_degenerate_clips(x: np.ndarray, sr: int) -> None:
-    (descriptor,) = DESCRIPTORS
-    values = descriptor(ShortTime(x, sr))  # raises on a wrong shape or an infinity
-    assert values.shape == (1 + len(x) // round(0.01 * sr), 6)
+    for descriptor in DESCRIPTORS:
+        n = len(descriptor.columns) // 2
+        values = descriptor(ShortTime(x, sr))  # raises on a wrong shape or an infinity
+        assert values.shape == (1 + len(x) // round(0.01 * sr), 2 * n)
+    values = formants(x, sr)
     known = np.isfinite(values)
     if x.std() < 1e-20:
         assert not known.any()
@@ -254,10 +295,10 @@ def test_telephone_band_gets_fewer_poles() -> None:
 
 
 def test_more_formants_than_poles_are_nan_and_errors() -> None:
-    values = formants(vowel("a", 100.0), 10000, ceiling=5000, n_formants=7)
-    assert values.shape == (101, 14)
-    assert np.isnan(values[:, 5:7]).all()
-    with pytest.raises(FeatureError, match="least one formant"):
+    values = formants(vowel("a", 100.0), 10000, ceiling=5000, n_formants=5, max_formants=4)
+    assert values.shape == (101, 10)
+    assert np.isnan(values[:, 4]).all()
+    with pytest.raises(FeatureError, match="expected 1 to 5"):
         formants(vowel("a", 100.0), 10000, n_formants=0)
     with pytest.raises(FeatureError, match="more samples than poles"):
         formants(vowel("a", 100.0), 10000, length=0.0004)

@@ -1,0 +1,406 @@
+"""Resonances of the vocal tract: the poles of a linear predictor, frame by frame.
+
+Formant frequencies and bandwidths, the harmonics beside them and the formant levels all ask for the
+same poles; they are found once per clip and kept by the `ShortTime`.
+
+Two ways to the predictor, one convention (Praat's): band up to a ceiling, two poles per formant,
+pre-emphasis from 50 Hz, a Gaussian window that is physically twice its nominal length.
+
+`"selective"` (the default) : selective linear prediction [1]. The autocorrelation of the band below
+    the ceiling is a sum of cosines over the bins of the power spectrum there, and pre-emphasis is a
+    weight on those bins: no resampling, one transform per frame, Levinson's recursion.
+`"burg"` : what Praat does [2]: resample to twice the ceiling with a brick-wall filter (a smooth
+    filter edge inside the band would be modelled as if it were speech), pre-emphasis, window,
+    Burg's recursion. Ten times slower; equal to Praat's numbers to a fraction of a Hz.
+
+A pole z is a resonance of ``F = rate / 2 pi arg z`` and ``B = -rate / pi ln |z|`` [1]. Poles are
+found as roots, never as peaks of the predictor's spectrum, which merges neighbours. Those nearer
+than 50 Hz to 0 or to the ceiling are dropped, the others are numbered from below.
+
+Choices of ours: frames lie on the toolkit's grid, so the first and the last ones reach into the
+zeros beyond the clip (Praat leaves them out). A clip whose band ends below the ceiling is not
+upsampled (an empty band breaks linear prediction), but gets proportionally fewer poles.
+
+Contents
+--------
+`Resonances`, `resonances` : frequencies and bandwidths of every frame.
+`polynomial_roots`         : all roots of real polynomials, compiled.
+
+Sources
+-------
+[1] J. Makhoul, "Linear prediction: a tutorial review", Proc. IEEE 63(4), 1975, and "Spectral linear
+    prediction: properties and applications", IEEE Trans. ASSP 23(3), 1975.
+[2] P. Boersma, D. Weenink, "Praat: doing phonetics by computer", manual page "Sound: To Formant
+    (burg)...", and Childers, "Modern Spectrum Analysis", IEEE Press 1978, pp. 252-255 (Burg).
+[3] Press et al., "Numerical Recipes", 3rd ed., section 9.5 (Laguerre's method).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+import numpy as np
+import scipy.fft
+from numpy.typing import ArrayLike, NDArray
+
+from serfeat.errors import FeatureError, did_you_mean
+from serfeat.jit import COMPILED, jit
+from serfeat.pitch import pitch
+from serfeat.prediction import burg, levinson
+from serfeat.shorttime import BLOCK, ShortTime, cut_frames, squared_magnitude, window
+from serfeat.types import Floats, Ints
+
+__all__ = ["Frames", "Method", "Resonances", "polynomial_roots", "resonances"]
+
+Method = Literal["selective", "burg"]
+Frames = Literal["voiced", "audible"]
+
+N_RESONANCES = 5
+# Hz: poles nearer than this to 0 or to the ceiling are no formants (Praat's safety margin).
+SAFETY = 50.0
+# dB: a frame this far below the loudest one of the clip is silence, as is one below the floor.
+SILENCE_DB = 60.0
+FLOOR_DB = -100.0
+# Samples of silence behind a clip when it is resampled through the (circular) Fourier transform.
+GUARD = 1000
+MAX_ITERATIONS = 60
+
+
+class Resonances(NamedTuple):
+    """The resonances of every frame.
+
+    Attributes
+    ----------
+    frequency, bandwidth : (n_frames, 5) Hz, by rising frequency; NaN where there are fewer, and in
+        frames that were not asked for.
+    """
+
+    frequency: Floats
+    bandwidth: Floats
+
+
+def resonances(
+    st: ShortTime,
+    *,
+    ceiling: float = 5500.0,
+    max_formants: float = 5.0,
+    length: float = 0.025,
+    preemphasis_from: float = 50.0,
+    method: Method = "selective",
+    frames: Frames = "voiced",
+) -> Resonances:
+    """Find the resonances of a clip, once for all who ask.
+
+    Parameters
+    ----------
+    st : the clip on its grid.
+    ceiling : Hz, top of the analysed band: 5000 for men, 5500 for women, 8000 for children.
+    max_formants : formants expected below the ceiling, two poles each; 4.5 means 9 poles in Praat.
+    length : s, nominal; the Gaussian window is physically twice as long.
+    preemphasis_from : Hz, above which the spectrum is raised by 6 dB per octave.
+    method : ``"selective"`` or ``"burg"``.
+    frames : ``"voiced"``, or ``"audible"``: all that are not silence (60 dB below the loudest frame
+        of the clip, or -100 dB re full scale).
+
+    Returns
+    -------
+    Resonances.
+
+    Raises
+    ------
+    FeatureError : a window too short for the poles, a ceiling that is not positive.
+    UnknownNameError : another method or choice of frames.
+    """
+    if method not in ("selective", "burg"):
+        raise did_you_mean("formant method", method, ("selective", "burg"))
+    if frames not in ("voiced", "audible"):
+        raise did_you_mean("choice of frames", frames, ("voiced", "audible"))
+    rate = min(round(2 * ceiling), st.sr)
+    order = 2 * max(1, round(max_formants * rate / (2 * ceiling))) if ceiling > 0 else 0
+    if order < 1 or int(2 * length * rate) <= order:
+        raise FeatureError(
+            f"{order} poles below {ceiling} Hz in windows of {int(2 * length * rate)} samples, "
+            "expected more samples than poles",
+            code="bad-order",
+        )
+
+    def make() -> Resonances:
+        rows = np.flatnonzero(pitch(st).voiced) if frames == "voiced" else _audible(st, length)
+        found = np.full((2, st.n_frames, N_RESONANCES), np.nan)
+        predictors = _selective if method == "selective" else _by_burg
+        for at, a in predictors(st, rows, rate, order, length, preemphasis_from):
+            found[:, at] = _poles(a, rate)
+        found.flags.writeable = False
+        return Resonances(found[0], found[1])
+
+    key = ("resonances", ceiling, max_formants, length, preemphasis_from, method, frames)
+    return st.memo(key, make)
+
+
+def _audible(st: ShortTime, length: float) -> Ints:
+    """Indices of the frames that are not silence."""
+    size = max(1, round(2 * length * st.sr))
+    frames = st.frames(size, signal=st.centred)
+    power = np.einsum("ij,ij->i", frames, frames) / size
+    floor = max(10 ** (FLOOR_DB / 10), power.max() * 10 ** (-SILENCE_DB / 10))
+    return np.flatnonzero(power > floor)
+
+
+# ------------------------------------------------------------------------------------- predictors
+def _selective(
+    st: ShortTime, rows: Ints, rate: int, order: int, length: float, preemphasis_from: float
+) -> Iterator[tuple[Ints, Floats]]:
+    """Yield frames and their inverse filters, by selective linear prediction ([1])."""
+    size = 2 * int(length * st.sr)
+    weights = window("gauss", size)
+    # Long enough that no lag of the predictor wraps round.
+    n_fft = int(scipy.fft.next_fast_len(size + math.ceil(order * st.sr / rate), real=True))
+    n_fft += n_fft % 2
+    to_lags = _lags_of_band(n_fft, st.sr, rate, order, preemphasis_from)
+    block = np.zeros((min(BLOCK, len(rows)), n_fft), dtype=np.float32)
+    for first in range(0, len(rows), BLOCK):
+        at = rows[first : first + BLOCK]
+        frames = block[: len(at)]
+        cut_frames(st.x, at * st.hop - size // 2, weights, frames)
+        power = squared_magnitude(scipy.fft.rfft(frames, axis=1))
+        yield at, levinson(power[:, : len(to_lags)].astype(np.float64) @ to_lags).a
+
+
+@lru_cache(maxsize=8)
+def _lags_of_band(n_fft: int, sr: int, rate: int, order: int, preemphasis_from: float) -> Floats:
+    """(bins, order + 1) from the power spectrum at `sr` to the autocorrelation at a lower `rate`.
+
+    The spectrum below ``rate / 2``, weighted by the pre-emphasis, is read as that of a signal at
+    `rate`: its autocorrelation is a sum of cosines.
+    """
+    f = np.arange(math.floor(rate / 2 * n_fft / sr + 1e-9) + 1) * (sr / n_fft)
+    angle = 2 * np.pi * f / rate
+    share = np.full(len(f), 2.0)  # a bin stands for itself and for its negative frequency
+    share[0] = 1.0
+    share[-1] = 1.0 + (rate / 2 - f[-1]) * n_fft / sr  # 1 at the edge of the band, up to 2 below
+    before = np.exp(-2 * np.pi * preemphasis_from / rate)
+    share *= np.abs(1 - before * np.exp(-1j * angle)) ** 2
+    return np.asarray(share[:, None] * np.cos(np.outer(angle, np.arange(order + 1))))
+
+
+def _by_burg(
+    st: ShortTime, rows: Ints, rate: int, order: int, length: float, preemphasis_from: float
+) -> Iterator[tuple[Ints, Floats]]:
+    """Yield frames and their inverse filters, by Burg's method on the resampled clip ([2])."""
+    y = st.x if rate == st.sr else _resampled(st.x, st.sr, rate)
+    emphasised = y.copy()
+    emphasised[1:] -= np.exp(-2 * np.pi * preemphasis_from / rate) * y[:-1]
+    weights = window("gauss", int(2 * length * rate))
+    centres = np.rint(np.arange(st.n_frames) * (st.hop * rate / st.sr)).astype(np.int64)
+    block = np.empty((min(BLOCK, len(rows)), len(weights)))
+    for first in range(0, len(rows), BLOCK):
+        at = rows[first : first + BLOCK]
+        frames = block[: len(at)]
+        cut_frames(emphasised, centres[at] - len(weights) // 2, weights, frames)
+        yield at, burg(frames, order).a
+
+
+def _resampled(x: Floats, sr: int, rate: int) -> Floats:
+    """(about n * rate / sr,) the signal at a lower rate; sample m is at m / rate, as before.
+
+    The filter is a brick wall at rate / 2, applied in the frequency domain to the whole clip, with
+    a guard of silence behind it (the transform is circular: the guard serves both ends).
+    """
+    common = math.gcd(sr, rate)
+    up, down = rate // common, sr // common
+    # Both lengths are multiples of one fast size, so both transforms are exact and quick.
+    size = scipy.fft.next_fast_len(-(-(len(x) + GUARD) // down), real=True)
+    spectrum = scipy.fft.rfft(x, size * down)
+    kept = spectrum[: size * up // 2 + 1]
+    y = scipy.fft.irfft(kept, size * up) * (up / down)
+    return np.asarray(y[: -(-len(x) * up // down)])
+
+
+# ------------------------------------------------------------------------------------------ poles
+def _poles(a: Floats, rate: int) -> Floats:
+    """(2, n, N_RESONANCES) frequencies and bandwidths of the poles of inverse filters."""
+    found = np.full((2, len(a), N_RESONANCES), np.nan)
+    if COMPILED:
+        _pick(polynomial_roots(a), rate, found[0], found[1])
+        return found
+    poles = polynomial_roots(a)
+    frequency = np.angle(poles) * (rate / (2 * np.pi))
+    kept = (frequency >= SAFETY) & (frequency <= rate / 2 - SAFETY)
+    radius = np.abs(np.where(kept, poles, 1.0))
+    frequency = np.where(kept, frequency, np.nan)
+    bandwidth = np.where(kept, np.maximum(-np.log(radius) * (rate / np.pi), 0.0), np.nan)
+    wanted = np.argsort(frequency, axis=1)[:, :N_RESONANCES]  # NaN goes last
+    found[0, :, : wanted.shape[1]] = np.take_along_axis(frequency, wanted, 1)
+    found[1, :, : wanted.shape[1]] = np.take_along_axis(bandwidth, wanted, 1)
+    return found
+
+
+@jit
+def _pick(poles: NDArray[np.complex128], rate: int, frequency: Floats, bandwidth: Floats) -> None:
+    """Keep the poles inside the band, the lowest first."""
+    most = frequency.shape[1]
+    for t in range(len(poles)):
+        count = 0
+        for k in range(poles.shape[1]):
+            z = poles[t, k]
+            if z.imag <= 0.0:
+                continue
+            f = math.atan2(z.imag, z.real) * rate / (2 * math.pi)
+            if f < SAFETY or f > rate / 2 - SAFETY:
+                continue
+            # A pole on the unit circle, by rounding even outside, rings for ever: bandwidth 0.
+            b = max(-0.5 * math.log(_square(z)) * rate / math.pi, 0.0)
+            place = min(count, most)
+            while place > 0 and frequency[t, place - 1] > f:
+                if place < most:
+                    frequency[t, place] = frequency[t, place - 1]
+                    bandwidth[t, place] = bandwidth[t, place - 1]
+                place -= 1
+            if place < most:
+                frequency[t, place] = f
+                bandwidth[t, place] = b
+                count += 1
+
+
+# ------------------------------------------------------------------------------------------ roots
+# Complex division, modulus and root are spelled out: the library versions guard against overflow,
+# which cannot happen with the coefficients of a predictor, and cost three quarters of the time.
+@jit
+def _square(z: complex) -> float:
+    return z.real * z.real + z.imag * z.imag
+
+
+@jit
+def _quotient(a: complex, b: complex) -> complex:
+    size = b.real * b.real + b.imag * b.imag
+    real = a.real * b.real + a.imag * b.imag
+    return complex(real / size, (a.imag * b.real - a.real * b.imag) / size)
+
+
+@jit
+def _root(z: complex) -> complex:
+    real = math.sqrt(0.5 * (math.sqrt(z.real * z.real + z.imag * z.imag) + abs(z.real)))
+    if real == 0.0:
+        return 0j
+    imag = 0.5 * z.imag / real
+    if z.real >= 0.0:
+        return complex(real, imag)
+    return complex(abs(imag), real if z.imag >= 0.0 else -real)
+
+
+@jit
+def _evaluate(c: Floats, degree: int, z: complex) -> tuple[complex, complex, complex]:
+    """Value, first and half the second derivative of ``sum c[k] z^(degree-k)`` (Horner)."""
+    x, y = z.real, z.imag
+    pr, pi, dr, di, fr, fi = c[0], 0.0, 0.0, 0.0, 0.0, 0.0
+    for k in range(1, degree + 1):
+        fr, fi = x * fr - y * fi + dr, x * fi + y * fr + di
+        dr, di = x * dr - y * di + pr, x * di + y * dr + pi
+        pr, pi = x * pr - y * pi + c[k], x * pi + y * pr
+    return complex(pr, pi), complex(dr, di), complex(fr, fi)
+
+
+@jit
+def _laguerre(c: Floats, degree: int) -> complex:
+    """The root nearest to 0, or nearly so: Laguerre's method [3], which finds one from anywhere."""
+    z = 0j
+    for i in range(MAX_ITERATIONS):
+        p, d, f = _evaluate(c, degree, z)
+        if _square(p) == 0.0:
+            break
+        g = _quotient(d, p)
+        h = g * g - 2.0 * _quotient(f, p)
+        root = _root((degree - 1) * (degree * h - g * g))
+        plus, minus = g + root, g - root
+        down = plus if _square(plus) >= _square(minus) else minus
+        if _square(down) == 0.0:  # a point of symmetry: step off it, anywhere
+            step = complex(0.6, 0.8) * (i + 1.0)
+        else:
+            step = _quotient(degree + 0j, down)
+        if (i + 1) % 12 == 0:  # a cycle, very rare: break it with a shorter step
+            step *= 0.37
+        z -= step
+        if _square(step) <= 1e-8 * _square(z):  # cubic: the next step would be near 1e-12
+            break
+    return z
+
+
+@jit
+def _polish(c: Floats, degree: int, z: complex) -> complex:
+    """Newton's steps on the undeflated polynomial, for as long as they lower its value."""
+    p, d, _ = _evaluate(c, degree, z)
+    for _i in range(4):
+        if _square(p) == 0.0 or _square(d) == 0.0:
+            break
+        step = _quotient(p, d)
+        value, slope, _ = _evaluate(c, degree, z - step)
+        if not _square(value) < _square(p):
+            break
+        z, p, d = z - step, value, slope
+        if _square(step) <= 1e-20 * _square(z):
+            break
+    return z
+
+
+@jit
+def _roots_frames(polynomials: Floats, roots: NDArray[np.complex128]) -> None:
+    order = polynomials.shape[1] - 1
+    c = np.empty(order + 1)
+    for t in range(polynomials.shape[0]):
+        whole = polynomials[t]
+        degree = order
+        while degree > 0 and whole[degree] == 0.0:  # roots at 0, left as they are
+            degree -= 1
+        full, count = degree, 0
+        for k in range(degree + 1):
+            c[k] = whole[k]
+        while degree > 0:
+            z = _laguerre(c, degree)
+            if degree >= 2 and abs(z.imag) > 1e-6 * abs(z.real):
+                z = _polish(whole, full, z)
+                # A complex root brings its conjugate: divide by z^2 - s z + q, in real numbers.
+                s, q = 2.0 * z.real, _square(z)
+                c[1] += s * c[0]
+                for k in range(2, degree - 1):
+                    c[k] += s * c[k - 1] - q * c[k - 2]
+                degree -= 2
+                roots[t, count], roots[t, count + 1] = z, z.conjugate()
+                count += 2
+            else:
+                x = _polish(whole, full, z.real + 0j).real
+                for k in range(1, degree):
+                    c[k] += x * c[k - 1]
+                degree -= 1
+                roots[t, count] = x + 0j
+                count += 1
+
+
+def polynomial_roots(polynomials: ArrayLike) -> NDArray[np.complex128]:
+    """Find all roots of real polynomials: Laguerre, deflation, Newton's polish ([3]).
+
+    Parameters
+    ----------
+    polynomials : (n, order + 1) coefficients, the highest power first; the first one is not 0.
+
+    Returns
+    -------
+    (n, order) roots in no particular order, conjugates side by side; trailing zero coefficients
+    give roots 0. Accurate to a few units of rounding for separated roots.
+
+    Raises
+    ------
+    FeatureError : a polynomial that is not finite or whose first coefficient is 0.
+    """
+    c = np.ascontiguousarray(polynomials, dtype=np.float64)
+    if c.ndim != 2 or not np.isfinite(c).all() or (c[:, :1] == 0).any():
+        raise FeatureError(
+            f"polynomials of shape {c.shape}, expected (n, order + 1) finite coefficients with a "
+            "first one that is not 0",
+            code="bad-polynomial",
+        )
+    roots = np.zeros((len(c), c.shape[1] - 1), dtype=np.complex128)
+    _roots_frames(c, roots)
+    return roots

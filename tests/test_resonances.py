@@ -1,0 +1,97 @@
+"""Resonances: roots against eigenvalues; the two ways to the predictor; plain against compiled."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from serfeat import resonances as module
+from serfeat.errors import FeatureError, UnknownNameError
+from serfeat.resonances import _lags_of_band, _poles, polynomial_roots, resonances
+from serfeat.shorttime import ShortTime
+
+
+def sorted_roots(roots: np.ndarray) -> np.ndarray:
+    order = np.lexsort((roots.imag.round(9), roots.real.round(9)), axis=-1)
+    return np.take_along_axis(roots, order, axis=-1)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 9, 10, 16])
+def test_roots_against_eigenvalues(order: int) -> None:
+    """2000 random stable predictors. Catches a wrong deflation and a polish that goes astray."""
+    rng = np.random.default_rng(order)
+    polynomials = np.ones((2000, 1))
+    while polynomials.shape[1] <= order:  # step-up recursion: reflection coefficients -> predictor
+        k = rng.uniform(-0.97, 0.97, (2000, 1))
+        padded = np.pad(polynomials, ((0, 0), (0, 1)))
+        polynomials = padded + k * padded[:, ::-1]
+    got = sorted_roots(polynomial_roots(polynomials))
+    expected = sorted_roots(np.array([np.roots(p) for p in polynomials]))
+    assert np.abs(got - expected).max() < 1e-7  # near-double roots lose half of the digits
+    assert np.median(np.abs(got - expected)) < 1e-14
+
+
+def test_roots_of_special_polynomials() -> None:
+    p = np.array([[1, 0, 0, 0, 0.0], [1, 0, 0, 0, -1.0], [1, 0, 0, 0, 1.0], [2, -2, 0, 0, 0.0]])
+    roots = polynomial_roots(p)
+    np.testing.assert_array_equal(roots[0], 0)
+    np.testing.assert_allclose(roots[1:3] ** 4, [[1] * 4, [-1] * 4], atol=1e-14)
+    assert len(np.unique(roots[1].round(9))) == 4
+    np.testing.assert_allclose(np.sort(roots[3].real), [0, 0, 0, 1], atol=1e-14)
+    double = np.sort(polynomial_roots([np.poly([0.5, 0.5, -0.25])])[0].real)
+    np.testing.assert_allclose(double, [-0.25, 0.5, 0.5], atol=1e-7)
+    for bad in ([[0.0, 1.0]], [[1.0, np.nan]], [1.0, 2.0]):
+        with pytest.raises(FeatureError, match="finite coefficients"):
+            polynomial_roots(bad)
+
+
+# ------------------------------------------------------------------------------------- predictors
+def test_lags_of_the_whole_band_are_the_autocorrelation() -> None:
+    """At rate == sr, without pre-emphasis, the band's lags are those of the frame itself.
+
+    Catches a first or last bin counted twice: the sums then differ by a whole bin.
+    """
+    x = np.random.default_rng(0).standard_normal(200)
+    power = np.abs(np.fft.rfft(x, 256)) ** 2
+    lags = power @ _lags_of_band(256, 8000, 8000, 10, 1e9) / 256
+    expected = [np.dot(x[: 200 - k], x[k:]) for k in range(11)]
+    np.testing.assert_allclose(lags, expected, rtol=1e-12, atol=1e-10)
+
+
+def test_lags_of_a_lower_band() -> None:
+    """A signal without energy above 3 kHz, sampled at 6 and at 16 kHz, has the same lags."""
+    rng = np.random.default_rng(1)
+    t6, t16 = np.arange(1200) / 6000, np.arange(3200) / 16000
+    shape6, shape16 = np.hanning(1200), np.hanning(3200)
+    x6, x16 = np.zeros(1200), np.zeros(3200)
+    for f, phase in zip(rng.uniform(50, 2900, 40), rng.uniform(0, 6, 40), strict=True):
+        x6 += np.cos(2 * np.pi * f * t6 + phase)
+        x16 += np.cos(2 * np.pi * f * t16 + phase)
+    low = np.abs(np.fft.rfft(x6 * shape6, 2400)) ** 2 @ _lags_of_band(2400, 6000, 6000, 8, 50.0)
+    bins = _lags_of_band(6400, 16000, 6000, 8, 50.0)
+    high = (np.abs(np.fft.rfft(x16 * shape16, 6400)) ** 2)[: len(bins)] @ bins
+    np.testing.assert_allclose(high / high[0], low / low[0], atol=1e-4)
+
+
+def test_poles_plain_and_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches a lowest pole that is lost when more than five lie in the band."""
+    a = np.ones((500, 1))
+    rng = np.random.default_rng(2)
+    while a.shape[1] <= 14:
+        padded = np.pad(a, ((0, 0), (0, 1)))
+        a = padded + rng.uniform(-0.9, 0.9, (500, 1)) * padded[:, ::-1]
+    compiled = _poles(a, 11000)
+    monkeypatch.setattr(module, "COMPILED", False)
+    np.testing.assert_allclose(_poles(a, 11000), compiled, rtol=1e-6)
+
+
+def test_errors() -> None:
+    st = ShortTime(np.ones(1600), 16000)
+    with pytest.raises(UnknownNameError, match="selective"):
+        resonances(st, method="selectiv")  # type: ignore[arg-type]  # the misspelling is the test
+    with pytest.raises(UnknownNameError, match="audible"):
+        resonances(st, frames="audibel")  # type: ignore[arg-type]
+    with pytest.raises(FeatureError, match="more samples than poles"):
+        resonances(st, length=0.0003)
+    with pytest.raises(FeatureError, match="more samples than poles"):
+        resonances(st, ceiling=0.0)
