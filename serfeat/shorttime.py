@@ -37,8 +37,8 @@ T = TypeVar("T")
 ComplexArray = NDArray[np.complexfloating[Any, Any]]
 Window = Literal["rect", "hamming", "hann", "hann_periodic", "gauss"]
 
-# Frames analysed at a time: the block (256 x 512 doubles = 1 MiB) stays in the cache of a core.
-BLOCK = 256
+# Frames analysed at a time: the block (64 x 512 doubles = 256 KiB) stays in the cache of a core.
+BLOCK = 64
 
 
 @dataclass(frozen=True)
@@ -229,21 +229,26 @@ class ShortTime:
 
         def make() -> Floats:
             signal = self.centred if centred else self.x
-            frames = self.frames(length, align=align, signal=signal)
+            count = self.n_frames
+            if align == "left":
+                count = 1 + max(0, len(signal) - length) // self.hop
+            starts = np.arange(count) * self.hop - (length // 2 if align == "centre" else 0)
             weights = window(window_name, length)
-            out = np.empty((len(frames), points // 2 + 1))
+            out = np.empty((count, points // 2 + 1))
             # One zero-padded buffer for all blocks: letting the FFT pad takes longer than the FFT.
-            buffer = np.zeros((min(BLOCK, len(frames)), points))
-            for first in range(0, len(frames), BLOCK):
-                block = frames[first : first + BLOCK]
+            buffer = np.zeros((min(BLOCK, count), points))
+            for first in range(0, count, BLOCK):
+                at = starts[first : first + BLOCK]
+                block = buffer[: len(at)]
                 if preemphasis:
-                    emphasised = block.copy()
-                    emphasised[:, 1:] -= preemphasis * block[:, :-1]
-                    emphasised[:, 0] *= 1 - preemphasis
-                    block = emphasised
-                padded = buffer[: len(block)]
-                np.multiply(block, weights, out=padded[:, :length])
-                out[first : first + BLOCK] = squared_magnitude(scipy.fft.rfft(padded, axis=1))
+                    cut_frames(signal, at, np.ones(length), block)
+                    first_samples = block[:, 0] * (1 - preemphasis)
+                    block[:, 1:length] -= preemphasis * block[:, : length - 1]
+                    block[:, 0] = first_samples
+                    block[:, :length] *= weights
+                else:
+                    cut_frames(signal, at, weights, block)
+                squared_magnitude(scipy.fft.rfft(block, axis=1), out[first : first + BLOCK])
             return out
 
         return self.memo(key, make)
@@ -295,14 +300,15 @@ def _squared_magnitude(parts: Reals, out: Reals) -> None:
             out[i, k] = real * real + imag * imag
 
 
-def squared_magnitude(spectrum: ComplexArray) -> Reals:
+def squared_magnitude(spectrum: ComplexArray, out: Reals | None = None) -> Reals:
     """``|z|^2`` of every element of a contiguous (rows, bins) array, in its precision."""
-    if not COMPILED:
-        return np.asarray(spectrum.real**2 + spectrum.imag**2)
     parts = spectrum.view(spectrum.real.dtype)
-    out = np.empty(spectrum.shape, dtype=parts.dtype)
-    _squared_magnitude(parts, out)
-    return out
+    result = np.empty(spectrum.shape, dtype=parts.dtype) if out is None else out
+    if COMPILED:
+        _squared_magnitude(parts, result)
+    else:
+        result[:] = spectrum.real**2 + spectrum.imag**2
+    return result
 
 
 @dataclass(frozen=True)

