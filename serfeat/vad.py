@@ -5,7 +5,8 @@ speech only, or pause statistics, starts here. `madd` finds silent samples by th
 waveform alone and sets them to zero, without cutting anything out, since a cut breaks the course of
 time that recurrent networks learn.
 
-Neither is a model: with a noise floor less than 20 dB below the speech, denoise first.
+Neither is a model: with a noise floor less than 20 dB below the speech, denoise first, or take the
+detectors of `serfeat.sohn` and `serfeat.silero`.
 
 Contents
 --------
@@ -99,6 +100,26 @@ def three_way(
             "samples and an odd number of frames",
             code="bad-length",
         )
+    settings = (length, above_floor, lowest, voicing, most_crossings, smooth, shortest)
+
+    def make() -> Codes:
+        return _three_way(st, size, *settings[1:], floor, ceiling)
+
+    return st.memo(("three_way", *settings, floor, ceiling), make)
+
+
+def _three_way(
+    st: ShortTime,
+    size: int,
+    above_floor: float,
+    lowest: float,
+    voicing: float,
+    most_crossings: float,
+    smooth: int,
+    shortest: float,
+    floor: float,
+    ceiling: float,
+) -> Codes:
     level = _level_db(st, size)
     loud = np.percentile(level, 99)
     noise = np.percentile(level, 5)
