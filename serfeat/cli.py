@@ -211,12 +211,17 @@ def extract(
     output: Annotated[Path, typer.Option("-o", "--output", help=".parquet or .csv")],
     features: Annotated[str, typer.Option(help="See `serfeat list features`.")] = "classic",
     level: Annotated[str, typer.Option(help="functionals (a row per clip) or lld")] = "functionals",
+    backend: Annotated[
+        str, typer.Option(help="praat, librosa or opensmile: theirs for the families they have.")
+    ] = "",
     jobs: Jobs = 1,
     max_failures: Annotated[int, typer.Option(help="More than these: exit code 2.")] = 0,
     accept_opensmile_licence: Consent = False,
 ) -> None:
     """Compute a feature set on every recording and write the table."""
+    from serfeat.backends import with_backend
     from serfeat.extract import extract as extract_features
+    from serfeat.features import feature_set
     from serfeat.store import write_table
 
     if level not in {"functionals", "lld"}:
@@ -227,7 +232,7 @@ def extract(
     with _progress() as report:
         result = extract_features(
             source,
-            features,
+            with_backend(feature_set(features), backend),
             level=level,  # type: ignore[arg-type]
             jobs=jobs,
             progress=lambda done, total: report(f"features {features}", done, total),
@@ -258,6 +263,47 @@ def extract(
         out.print("SYNTHETIC SPEECH: these numbers say nothing about people.")
     if len(result.failures) > max_failures:
         raise typer.Exit(2)
+
+
+@app.command()
+def agree(
+    manifest: Annotated[Path, typer.Argument(help="Manifest of the recordings.")],
+    backend: Annotated[
+        list[str] | None, typer.Option(help="praat, librosa, opensmile; default: all there are.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="Clips, evenly spread; 0 takes all.")] = 50,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help=".csv")] = None,
+    root: Root = None,
+    jobs: Jobs = 1,
+    accept_opensmile_licence: Consent = False,
+) -> None:
+    """Print how far our descriptors and other programs' differ, column by column."""
+    from serfeat.agree import agree as compare_with
+    from serfeat.agree import shown
+    from serfeat.files import committed
+    from serfeat.manifest_csv import read_manifest
+
+    if output is not None and output.suffix != ".csv":
+        raise did_you_mean("format", output.suffix or "(none)", [".csv"], where=output)
+    _consent(accept_opensmile_licence)
+    corpus = read_manifest(manifest, root=root, require=())
+    with _progress() as report:
+        table = compare_with(
+            corpus,
+            backends=backend or None,
+            limit=limit or None,
+            jobs=jobs,
+            progress=lambda done, total: report("clips", done, total),
+        )
+    _print_frame("our descriptors against other programs", shown(table))
+    noted = table[table["note"] != ""]
+    for row in noted.drop_duplicates(["backend", "descriptor", "note"]).to_dict("records"):
+        what = " ".join(filter(None, (row["backend"], row["column"])))
+        out.print(": ".join(filter(None, (what, row["note"]))), markup=False)
+    if output is not None:
+        with committed(output) as temporary:
+            table.to_csv(temporary, index=False, lineterminator="\n")
+        out.print(f"{len(table)} rows -> {output}", markup=False)
 
 
 def _consent(accepted: bool) -> None:

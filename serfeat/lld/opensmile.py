@@ -11,8 +11,8 @@ recording's features. Here samples are first limited to [-1, 32767/32768]. Its c
 name only) is never used: arrays go in, arrays come out.
 
 Rows at level ``"lld"`` are openSMILE's own frames (every 10 ms, aligned to its windows), not
-serfeat's grid. openSMILE writes 0 where a value is undefined (F0 of an unvoiced frame), and these
-zeros are kept: its functionals are defined on them.
+serfeat's grid (for that see `serfeat.lld._opensmile_grid`). openSMILE writes 0 where a value is
+undefined (F0 of an unvoiced frame), and these zeros are kept: its functionals are defined on them.
 
 Contents
 --------
@@ -29,6 +29,8 @@ Sources
 [2] F. Eyben et al., "The Geneva minimalistic acoustic parameter set (GeMAPS)", IEEE Trans.
     Affective Computing 7(2), 2016.
 [3] B. Schuller et al., "The INTERSPEECH 2016 computational paralinguistics challenge", 2016.
+[4] B. Schuller et al., "The INTERSPEECH 2009 emotion challenge", 2009.
+[5] B. Schuller et al., "The INTERSPEECH 2013 computational paralinguistics challenge", 2013.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from __future__ import annotations
 import os
 import warnings
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -47,6 +50,7 @@ from serfeat.types import Floats
 __all__ = [
     "CONSENT",
     "EXTERNAL_SETS",
+    "FRAMES",
     "LICENCE",
     "NOTICE",
     "ExternalSet",
@@ -74,7 +78,8 @@ class ExternalSet(NamedTuple):
 
     Attributes
     ----------
-    opensmile_name : its name in ``opensmile.FeatureSet``.
+    opensmile_name : its name in ``opensmile.FeatureSet``, or, with a slash, its configuration among
+        those that openSMILE installs, or, with a suffix, one of ours.
     n_functionals, n_lld : columns at each level.
     """
 
@@ -88,7 +93,12 @@ EXTERNAL_SETS: dict[str, ExternalSet] = {
     "GeMAPSv01b": ExternalSet("GeMAPSv01b", 62, 18),
     "ComParE_2016": ExternalSet("ComParE_2016", 6373, 65),
     "emobase": ExternalSet("emobase", 988, 26),
+    "IS09_emotion": ExternalSet("is09-13/IS09_emotion", 384, 16),
+    "IS13_ComParE": ExternalSet("is09-13/IS13_ComParE", 6373, 65),
 }
+# Frame-level components with the settings of our descriptors; it has no functionals.
+FRAMES = "frames"
+_OWN = {FRAMES: ExternalSet("opensmile_frames.conf", 0, 41)}
 
 # Units that the names of the (e)GeMAPS sets imply, by the beginning of the name [2]. The names of
 # the other sets imply none: their functionals include positions, errors and moments.
@@ -231,7 +241,8 @@ def require_consent() -> None:
 @lru_cache(maxsize=16)
 def _smile(feature_set: str, level: Level, process: int) -> Any:  # noqa: ARG001
     """One extractor per set, level and process (a forked worker must not share its parent's)."""
-    if feature_set not in EXTERNAL_SETS:
+    known = EXTERNAL_SETS | _OWN
+    if feature_set not in known:
         raise did_you_mean("openSMILE set", feature_set, EXTERNAL_SETS)
     levels = {"lld": "LowLevelDescriptors", "functionals": "Functionals"}
     if level not in levels:
@@ -240,9 +251,14 @@ def _smile(feature_set: str, level: Level, process: int) -> Any:  # noqa: ARG001
         import opensmile
     except ImportError as error:
         raise MissingExtraError.of("opensmile", "opensmile", f"the set {feature_set}") from error
-    name = EXTERNAL_SETS[feature_set].opensmile_name
+    name = known[feature_set].opensmile_name
+    chosen: Any
+    if "." in name:
+        chosen = str(Path(__file__).with_name(name))
+    elif "/" in name:
+        chosen = str(Path(opensmile.__file__).parent / "core" / "config" / f"{name}.conf")
+    else:
+        chosen = opensmile.FeatureSet[name]
     return opensmile.Smile(
-        feature_set=opensmile.FeatureSet[name],
-        feature_level=opensmile.FeatureLevel[levels[level]],
-        loglevel=0,
+        feature_set=chosen, feature_level=opensmile.FeatureLevel[levels[level]], loglevel=0
     )

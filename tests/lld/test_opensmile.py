@@ -57,12 +57,14 @@ def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, consen
 
 @pytest.mark.parametrize("name", adapter.EXTERNAL_SETS)
 def test_counts_of_columns(name: str, consent: None) -> None:
-    """eGeMAPSv02 88 and 25, GeMAPSv01b 62 and 18, ComParE_2016 6373 and 65, emobase 988 and 26."""
+    """Every set as its paper counts it. Catches a configuration that is not the one it names."""
     expected = {
         "eGeMAPSv02": (88, 25),
         "GeMAPSv01b": (62, 18),
         "ComParE_2016": (6373, 65),
         "emobase": (988, 26),
+        "IS09_emotion": (384, 16),
+        "IS13_ComParE": (6373, 65),
     }[name]
     names, values = adapter.functionals(clip(), 16_000, name)
     assert (len(names), values.shape) == (expected[0], (expected[0],))
@@ -71,6 +73,27 @@ def test_counts_of_columns(name: str, consent: None) -> None:
     assert 40 < len(frames) < 52
     declared = adapter.EXTERNAL_SETS[name]
     assert (declared.n_functionals, declared.n_lld) == expected
+
+
+def test_names_of_the_challenge_sets(consent: None) -> None:
+    """IS09: 16 descriptors and their deltas, 12 functionals each; IS13 begins with its loudness."""
+    names = adapter.columns("IS09_emotion", "functionals")
+    stems = {n.rsplit("_", 1)[0] for n in names}
+    assert len([n for n in names if "_sma_de" in n]) == 192
+    assert {"pcm_RMSenergy_sma_max", "F0_sma_de_kurtosis", "voiceProb_sma_linregc1"} <= set(names)
+    assert len(stems) == 32
+    assert adapter.columns("IS09_emotion", "lld")[-2:] == ("voiceProb_sma", "F0_sma")
+    names = adapter.columns("IS13_ComParE", "functionals")
+    assert names[0] == "audspec_lengthL1norm_sma_range"
+    assert adapter.columns("IS13_ComParE", "lld")[0] == "F0final_sma"
+
+
+def test_a_set_of_ours_is_not_offered(consent: None) -> None:
+    """The configuration behind the backend has no functionals, so it is no feature set."""
+    assert adapter.FRAMES not in adapter.EXTERNAL_SETS
+    assert len(adapter.columns(adapter.FRAMES, "lld")) == 41
+    with pytest.raises(UnknownNameError, match="IS09_emotion"):
+        adapter.functionals(clip(), 16_000, "IS09")
 
 
 def test_values_are_the_wrappers(consent: None) -> None:
