@@ -1,36 +1,44 @@
 """How fast the extractors are, against openSMILE and a usual Praat script, in one interleaved run.
 
-    make bench            on the embedded corpus
-    SERFEAT_CORPORA=... python bench/extractors.py emodb
+    make bench                                            on the embedded corpus
+    SERFEAT_CORPORA=... python bench/extractors.py emodb  on a real one (--limit N: every nth file)
+    SERFEAT_NO_JIT=1 python bench/extractors.py emodb     without numba's compiler
 
-CPU seconds of one thread (user + system), medians over rounds in which the contenders take turns;
-the ratios hold where the absolute times depend on the machine. Everything works on arrays that were
-decoded before, so that reading is a row of its own.
+From file to numbers, CPU seconds of one thread (user + system): every contender reads each file
+itself. They take turns every 16 files, so that a busy machine slows all of them; the ratios hold
+where the absolute times depend on the machine. The second table says where our time goes.
 """
 
 from __future__ import annotations
 
+import argparse
 import platform
-import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from serfeat.audio import load_audio
-from serfeat.features import FEATURE_SETS
+from serfeat.features import FEATURE_SETS, FeatureSet
+from serfeat.functionals import apply
+from serfeat.jit import COMPILED
 from serfeat.lld import DESCRIPTORS
 from serfeat.manifest import Manifest
+from serfeat.pitch import pitch
+from serfeat.resonances import resonances
 from serfeat.shorttime import ShortTime
-from serfeat.types import Floats
+from serfeat.store import Row, Store
 
-ROUNDS = 3
-CLIPS = 48
+TURN = 16  # files that a contender does before the next one has its turn
 SR = 16_000
+BASE = "openSMILE eGeMAPSv02 functionals"
+SAME_FAMILIES = Path(__file__).with_name("families.conf")
+Work = Callable[[Path], object]
 
 
 def speech(name: str) -> Manifest:
@@ -53,74 +61,124 @@ def cpu(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def contenders(clips: list[Floats]) -> dict[str, Callable[[], object]]:
-    """Name -> the work on all clips."""
-    work: dict[str, Callable[[], object]] = {}
-    for name in ("prosody", "cepstral", "classic", "timnet39"):
-        chosen = FEATURE_SETS[name]
-        if chosen.sr == SR:
-            work[f"serfeat {name}"] = lambda c=chosen: [c.compute(x, "functionals") for x in clips]
-    try:
-        from serfeat.lld import opensmile
+def each(work: Work, files: list[Path]) -> None:
+    """Do the work on every file."""
+    for file in files:
+        work(file)
 
-        opensmile.accept_licence()
-        work["openSMILE eGeMAPSv02"] = lambda: [
-            opensmile.functionals(x, SR, "eGeMAPSv02") for x in clips
-        ]
+
+def ours(features: FeatureSet, level: str) -> Work:
+    """One file through one of our sets."""
+    return lambda file: features.compute(load_audio(file, sr=features.sr).x, level)  # type: ignore[arg-type]
+
+
+def contenders() -> dict[str, Work]:
+    """Name -> what it does with one file."""
+    work: dict[str, Work] = {
+        f"serfeat {name} functionals": ours(FEATURE_SETS[name], "functionals")
+        for name in ("classic", "prosody", "cepstral", "full")
+    }
+    work["serfeat classic LLD"] = ours(FEATURE_SETS["classic"], "lld")
+    try:
+        import opensmile
+
+        sets, levels = opensmile.FeatureSet, opensmile.FeatureLevel
+        egemaps = opensmile.Smile(sets.eGeMAPSv02, levels.Functionals)
+        families = opensmile.Smile(feature_set=str(SAME_FAMILIES), feature_level="lld")
+        work[BASE] = lambda file: egemaps.process_file(str(file))
+        work["openSMILE, the same families, LLD"] = lambda file: families.process_file(str(file))
     except ImportError:
         print("openSMILE is not installed: left out")
     try:
-        from serfeat.lld import _praat
+        import parselmouth
 
-        _praat.parselmouth()
+        def praat(file: Path) -> None:
+            sound = parselmouth.Sound(str(file))
+            sound.to_pitch_ac(time_step=0.01).selected_array["frequency"]
+            track = sound.to_formant_burg(time_step=0.01)
+            [[track.get_value_at_time(k, t) for k in (1, 2, 3)] for t in track.ts()]
+            _ = sound.to_harmonicity_cc(time_step=0.01).values
 
-        def praat() -> None:
-            for x in clips:
-                _praat.praat_pitch(x, SR)
-                _praat.praat_formants(x, SR)
-                _praat.praat_harmonicity(x, SR)
-
-        work["Praat F0 + F1-F3 + HNR (arrays)"] = praat
+        work["Praat script: F0, F1-F3, HNR"] = praat
     except ImportError:
         print("praat-parselmouth is not installed: left out")
     return work
 
 
-def main(corpus: str) -> None:
-    """Print the table of ratios and the table of stages."""
-    manifest = speech(corpus)
-    files = [manifest.path(f) for f in manifest.rows.index.get_level_values("file")]
-    files = files[:: max(1, len(files) // CLIPS)]
-    reading = cpu(lambda: [load_audio(f, sr=SR) for f in files])
-    clips = [load_audio(f, sr=SR).x for f in files]
-    seconds = sum(len(x) for x in clips) / SR
-    work = contenders(clips)
+def race(files: list[Path], seconds: float) -> None:
+    """Print the table of ratios."""
+    work = contenders()
     for once in work.values():
-        once()  # compiles, opens and warms up
-    times: dict[str, list[float]] = {name: [] for name in work}
-    for _ in range(ROUNDS):
+        for file in files[:2]:
+            once(file)  # compiles, opens and warms up
+    took = dict.fromkeys(work, 0.0)
+    for first in range(0, len(files), TURN):
+        turn = files[first : first + TURN]
         for name, once in work.items():
-            times[name].append(cpu(once))
-    print(f"\n{corpus}: {len(clips)} clips, {seconds:.0f} s of speech, {ROUNDS} rounds, one thread")
-    packages = ("serfeat", "numpy", "scipy", "numba")
-    print(", ".join(f"{p} {version(p)}" for p in packages), platform.machine(), "\n")
-    median = {name: statistics.median(t) for name, t in times.items()}
-    base = median.get("openSMILE eGeMAPSv02")
-    print(f"{'':34s} {'x real time':>12s} {'CPU ms per s':>13s} {'against eGeMAPS':>16s}")
-    for name, t in median.items():
+            took[name] += cpu(partial(each, once, turn))
+    base = took.get(BASE)
+    print(f"{'':36s} {'x real time':>12s} {'CPU ms per s':>13s} {'against eGeMAPS':>16s}")
+    for name, t in took.items():
         ratio = f"{base / t:.1f}" if base else ""
-        print(f"{name:34s} {seconds / t:12.0f} {1e3 * t / seconds:13.2f} {ratio:>16s}")
-    print(f"{'read and check (audio.py)':34s} {seconds / reading:12.0f}")
-    print("\nstages of one pass (a shared spectrum or pitch is paid by the first who asks)")
-    stages: dict[str, float] = {}
-    for x in clips:
-        st = ShortTime(x, SR)
-        for d in DESCRIPTORS.values():
-            stages[d.name] = stages.get(d.name, 0.0) + cpu(lambda d=d, st=st: d(st))
-    for name, t in sorted(stages.items(), key=lambda item: -item[1]):
-        print(f"  {name:14s} {1e3 * t / seconds:8.2f} ms per s of audio")
+        print(f"{name:36s} {seconds / t:12.0f} {1e3 * t / seconds:13.2f} {ratio:>16s}")
+
+
+def stages(files: list[Path]) -> None:
+    """Print where the time of the set classic goes, and what the other descriptors take."""
+    classic = FEATURE_SETS["classic"]
+    clips = [load_audio(f, sr=SR).x for f in files]
+    seconds = sum(map(len, clips)) / SR
+    analyses = [ShortTime(x, SR) for x in clips]
+    took = {"read and check": cpu(lambda: [load_audio(f, sr=SR) for f in files])}
+    frame = round(0.025 * SR)
+    took["25 ms spectra (shared)"] = cpu(lambda: [st.power(frame) for st in analyses])
+    took["pitch (shared)"] = cpu(lambda: [pitch(st) for st in analyses])
+    took["resonances (shared)"] = cpu(lambda: [resonances(st) for st in analyses])
+    for name in classic.descriptors:
+        took[name] = cpu(lambda name=name: [DESCRIPTORS[name](st) for st in analyses])
+    lld = [classic.compute(x, "lld") for x in clips]
+    own = sum(len(d.columns) for d in classic.frame_descriptors)
+    hop = classic.hop
+    took["functionals"] = cpu(lambda: [apply(v[:, :own], hop, classic.functionals) for v in lld])
+    names = classic.delta_functionals
+    took["functionals of deltas"] = cpu(lambda: [apply(v[:, own:], hop, names) for v in lld])
+    with tempfile.TemporaryDirectory() as folder:
+        columns = classic.columns("functionals")
+        store = Store(Path(folder) / "store", columns)
+        rows = [Row(str(i), np.zeros((1, len(columns)), np.float32)) for i in range(len(clips))]
+        took["write"] = cpu(lambda: [store.add(rows[i : i + 32]) for i in range(0, len(rows), 32)])
+    print("\nwhere the time of classic goes")
+    for name, t in took.items():
+        print(f"  {name:28s} {1e4 * t / seconds:8.2f} us per frame")
+    print("\nother descriptors, pitch, spectra and resonances already there")
+    for name, d in DESCRIPTORS.items():
+        if name not in classic.descriptors and not name.endswith("39"):
+            t = cpu(lambda d=d: [d(st) for st in analyses])
+            print(f"  {name:28s} {1e4 * t / seconds:8.2f} us per frame")
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("corpus", nargs="?", default="demo")
+    parser.add_argument("--limit", type=int, default=0, help="about this many files, evenly spaced")
+    arguments = parser.parse_args()
+    manifest = speech(arguments.corpus)
+    files = [manifest.path(f) for f in manifest.rows.index.get_level_values("file")]
+    if arguments.limit:
+        files = files[:: max(1, len(files) // arguments.limit)]
+    seconds = sum(len(load_audio(f).x) / load_audio(f).sr for f in files)
+    packages = ("serfeat", "numpy", "scipy", "numba")
+    print(f"\n{arguments.corpus}: {len(files)} files, {seconds:.0f} s of speech, one thread,")
+    print(", ".join(f"{p} {version(p)}" for p in packages), platform.machine(), end="")
+    print(", compiled kernels\n" if COMPILED else ", WITHOUT compiled kernels\n")
+    race(files, seconds)
+    stages(
+        files[:: max(1, len(files) // 64)],
+        seconds * len(files[:: max(1, len(files) // 64)]) / len(files),
+    )
 
 
 if __name__ == "__main__":
     with threadpool_limits(1):
-        main(sys.argv[1] if len(sys.argv) > 1 else "demo")
+        main()

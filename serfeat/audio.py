@@ -15,6 +15,7 @@ import hashlib
 import os
 import stat
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from serfeat.errors import AudioError
-from serfeat.types import Floats
+from serfeat.types import Reals
 
 __all__ = [
     "MAX_CHANNELS",
@@ -40,6 +41,7 @@ MAX_DURATION = 3600.0  # s
 MAX_CHANNELS = 32
 SAMPLE_RATES = (4_000, 384_000)  # Hz
 BLOCK = 1 << 18  # samples decoded at a time
+LONG = 600.0  # s: a longer recording stays in single precision, to halve its memory
 
 # First bytes of things that are not audio but are often called .wav
 _NOT_AUDIO = {
@@ -56,7 +58,9 @@ _NOT_AUDIO = {
 _NEEDS_FFMPEG = {b"ftyp": "m4a/mp4", b"\x1a\x45\xdf\xa3": "webm/matroska", b"#!AMR": "amr"}
 
 
-_EXACT_IN_FLOAT32 = {"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "ULAW", "ALAW"}
+# Single precision holds samples of up to 16 bits, and the mean of two of them, exactly; it takes
+# less time to decode and half the memory.
+_EXACT_IN_FLOAT32 = {"PCM_S8", "PCM_U8", "PCM_16", "ULAW", "ALAW"}
 
 
 @dataclass(frozen=True)
@@ -65,13 +69,13 @@ class Audio:
 
     Parameters
     ----------
-    x : (n,) float64 mono in [-1, 1].
+    x : (n,) mono in [-1, 1]; float64 up to ten minutes (`LONG`), float32 beyond.
     sr : Hz, of `x`.
     original_sr : Hz, of the file.
     flags : odd but accepted, e.g. ``("clipped 3.1 %", "stereo mixed")``.
     """
 
-    x: Floats
+    x: Reals
     sr: int
     original_sr: int
     flags: tuple[str, ...] = ()
@@ -128,13 +132,12 @@ def load_audio(
         with sound:
             _check_header(file, sound)
             first, count = _segment(file, sound, start, end, max_duration)
-            channels = _decode(file, sound, first, count)
             rate = int(sound.samplerate)
-    x, flags = _to_mono(channels)
+            x, flags = _decode(file, sound, first, count)
     magnitude = np.abs(x)
     peak = float(magnitude.max(initial=0.0))  # NaN if any sample is
     if not np.isfinite(peak):
-        bad = np.flatnonzero(~np.isfinite(channels).all(axis=1))
+        bad = np.flatnonzero(~np.isfinite(x))
         raise AudioError(
             f"{len(bad)} samples are NaN or infinite, the first at {1e3 * bad[0] / rate:.2f} ms",
             where=file,
@@ -145,28 +148,31 @@ def load_audio(
     if peak > 1.0:
         flags += (f"scaled down from a peak of {peak:.3g}",)
         x = x / peak
+    del magnitude
     target = rate if sr is None else sr
-    return Audio(x=resample(x, rate, target), sr=target, original_sr=rate, flags=flags)
+    y = resample(x, rate, target)
+    if len(y) <= LONG * target:
+        y = y.astype(np.float64, copy=False)
+    return Audio(x=y, sr=target, original_sr=rate, flags=flags)
 
 
-def resample(x: Floats, sr: int, target: int) -> Floats:
+def resample(x: Reals, sr: int, target: int) -> Reals:
     """Change the sample rate with the SoX resampler, quality HQ.
 
     Parameters
     ----------
-    x : (n,) float64.
+    x : (n,) of either precision.
     sr, target : Hz.
 
     Returns
     -------
-    (round(n * target / sr),) float64; `x` itself where the rates are equal.
+    (round(n * target / sr),) in the precision of `x`; `x` itself where the rates are equal.
     """
     if sr == target:
         return x
     import soxr
 
-    y: Floats = soxr.resample(x, sr, target, quality="HQ").astype(np.float64)
-    return y
+    return np.asarray(soxr.resample(x, sr, target, quality="HQ"))
 
 
 def _open_regular(path: Path) -> Any:
@@ -280,29 +286,27 @@ def _segment(
     return first, count
 
 
-def _decode(path: Path, sound: Any, first: int, count: int) -> Floats:
-    """Decode `count` samples block by block; (n, channels) float64."""
-    import soundfile as sf
+def _decode(path: Path, sound: Any, first: int, count: int) -> tuple[Reals, tuple[str, ...]]:
+    """Decode `count` samples block by block and mix them to one channel.
 
-    # Single precision holds samples of up to 24 bits exactly, and is decoded in less time.
-    dtype = "float32" if sound.subtype in _EXACT_IN_FLOAT32 else "float64"
-    blocks, done = [], 0
-    try:
-        if first:
-            sound.seek(first)
-        while done < count:
-            block = sound.read(min(BLOCK, count - done), dtype=dtype, always_2d=True)
-            if not len(block):
-                break
-            blocks.append(block)
-            done += len(block)
-    except (sf.LibsndfileError, RuntimeError) as error:
-        raise AudioError(
-            f"the stream is corrupt after {done / sound.samplerate:.2f} s ({error})",
-            where=path,
-            code="corrupt",
-            fix="copy the recording again",
-        ) from None
+    The mix grows as blocks arrive: memory holds one channel, whatever the file has, and no more
+    than was really there.
+
+    Returns
+    -------
+    (n,) samples in a precision that holds them exactly, and the flags of the mix.
+    """
+    narrow = sound.subtype in _EXACT_IN_FLOAT32 and sound.channels <= 2
+    dtype = "float32" if narrow else "float64"
+    mix = np.empty(count, dtype=dtype)  # pages that are never written cost nothing
+    power, mixed_power, done = np.zeros(sound.channels), 0.0, 0
+    for block in _blocks(path, sound, first, count, dtype):
+        part = block[:, 0] if sound.channels == 1 else block.mean(axis=1)
+        mix[done : done + len(part)] = part
+        done += len(part)
+        if sound.channels > 1:
+            power += (block.astype(np.float64) ** 2).sum(axis=0)
+            mixed_power += float((part.astype(np.float64) ** 2).sum())
     if done < 0.99 * count:
         raise AudioError(
             f"truncated: {done} of {count} announced samples could be decoded",
@@ -310,32 +314,44 @@ def _decode(path: Path, sound: Any, first: int, count: int) -> Floats:
             code="truncated",
             fix="copy the recording again",
         )
-    decoded = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
-    return np.asarray(decoded, dtype=np.float64)
-
-
-def _to_mono(channels: Floats) -> tuple[Floats, tuple[str, ...]]:
-    """Mix to one channel, unless the mix would lose the speech.
-
-    Anti-phase stereo mixes to silence; then the louder channel is taken.
-    """
-    n_channels = channels.shape[1]
-    if n_channels == 1:
-        return np.ascontiguousarray(channels[:, 0]), ()
-    energy = (channels**2).sum(axis=0)
-    mix = channels.mean(axis=1)
-    flags: tuple[str, ...] = (f"{n_channels} channels mixed",)
-    if energy.max() > 0 and (mix**2).sum() < 0.01 * energy.mean():
-        loudest = int(energy.argmax())
-        return np.ascontiguousarray(channels[:, loudest]), (
-            f"channels cancel each other: channel {loudest + 1} taken",
-        )
-    if energy.max() > 100 * energy.min():
+    mix = mix[:done]
+    if sound.channels == 1:
+        return mix, ()
+    flags: tuple[str, ...] = (f"{sound.channels} channels mixed",)
+    # Anti-phase stereo mixes to silence; then the louder channel is taken.
+    if power.max() > 0 and mixed_power < 0.01 * power.mean():
+        loudest = int(power.argmax())
+        parts = [b[:, loudest].copy() for b in _blocks(path, sound, first, count, dtype)]
+        return np.concatenate(parts), (f"channels cancel each other: channel {loudest + 1} taken",)
+    if power.max() > 100 * power.min():
         flags += ("channels differ by more than 20 dB",)
-    return np.ascontiguousarray(mix), flags
+    return mix, flags
 
 
-def _quality(x: Floats, magnitude: Floats, peak: float) -> tuple[str, ...]:
+def _blocks(path: Path, sound: Any, first: int, count: int, dtype: str) -> Iterator[Reals]:
+    """Yield (n, channels) blocks from sample `first` on, `count` samples at most."""
+    import soundfile as sf
+
+    done = 0
+    try:
+        if sound.tell() != first:
+            sound.seek(first)
+        while done < count:
+            block = sound.read(min(BLOCK, count - done), dtype=dtype, always_2d=True)
+            if not len(block):
+                break
+            done += len(block)
+            yield block
+    except (sf.LibsndfileError, RuntimeError) as error:
+        raise AudioError(
+            f"the stream is corrupt after {done / sound.samplerate:.2f} s ({error})",
+            where=path,
+            code="corrupt",
+            fix="copy the recording again",
+        ) from None
+
+
+def _quality(x: Reals, magnitude: Reals, peak: float) -> tuple[str, ...]:
     """Flags of what is odd about a finite signal."""
     if peak == 0:
         return ("digital silence",)
@@ -347,6 +363,6 @@ def _quality(x: Floats, magnitude: Floats, peak: float) -> tuple[str, ...]:
         clipped = float(np.mean(at_peak[1:] & at_peak[:-1]))
         if clipped > 0.001:
             flags.append(f"clipped {100 * clipped:.1f} %")
-    if abs(x.mean()) > 0.05 * peak:
+    if abs(x.mean(dtype=np.float64)) > 0.05 * peak:
         flags.append("constant offset (DC)")
     return tuple(flags)

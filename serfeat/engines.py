@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
+from multiprocessing.context import BaseContext
 from typing import TypeVar
 
 __all__ = ["available_cores", "run"]
@@ -63,8 +64,7 @@ def _processes(
 ) -> Iterator[Result | Exception]:
     from pebble import ProcessExpired, ProcessPool
 
-    # "spawn", not "fork": a forked child inherits OpenMP and torch threads in whatever state.
-    context = multiprocessing.get_context("spawn")
+    context = _context(function.__module__)
     with (
         _one_thread_per_worker(),
         ProcessPool(max_workers=workers, context=context) as pool,
@@ -79,6 +79,19 @@ def _processes(
         except BaseException:
             pool.stop()  # type: ignore[no-untyped-call]
             raise
+
+
+def _context(module: str) -> BaseContext:
+    """Fresh processes that have imported `module` once for all of them, where the system can.
+
+    Never "fork" from this process: a child would inherit OpenMP and torch threads in whatever
+    state. A fork server is a process of its own, without threads, that has only imported.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([module])
+    return context
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -19,16 +20,23 @@ from typing import Any, Literal
 
 import numpy as np
 
-from serfeat.errors import did_you_mean
-from serfeat.functionals import DEFAULT_FUNCTIONALS, FUNCTIONALS, apply
+from serfeat.denoise import PREPARATIONS, Preparation
+from serfeat.errors import FeatureError, did_you_mean
+from serfeat.functionals import DEFAULT_FUNCTIONALS, apply, functional
 from serfeat.lld import DESCRIPTORS
+from serfeat.pitch import pitch
 from serfeat.shorttime import Descriptor, ShortTime
 from serfeat.spectrum import delta
-from serfeat.types import Floats
+from serfeat.types import Floats, Floats32, Reals
 
 __all__ = ["FEATURE_SETS", "FeatureSet", "Level", "feature_set"]
 
 Level = Literal["lld", "functionals"]
+
+# s: a longer clip is analysed in stretches of a quarter of this, to bound the memory. Each stretch
+# reads MARGIN on either side, more than any window or smoothing reaches.
+LONG = 600.0
+MARGIN = 2.0
 
 # Goes up when the arithmetic of functionals, deltas or of their order changes.
 VERSION = 1
@@ -48,6 +56,9 @@ class FeatureSet:
     sr : Hz, the working rate that every clip is resampled to.
     hop : s between frames.
     external : name of an openSMILE set that makes the columns instead of our descriptors.
+    prepare : keys of `serfeat.denoise.PREPARATIONS`, applied to the samples first, in this order;
+        they change samples and never time.
+    backend : key of `serfeat.lld.backends.BACKENDS`, whose descriptors are taken where it has them.
     """
 
     name: str
@@ -59,18 +70,48 @@ class FeatureSet:
     sr: int = 16_000
     hop: float = 0.010
     external: str | None = None
+    prepare: tuple[str, ...] = ()
+    backend: str = ""
+
+    @cached_property
+    def chosen(self) -> tuple[Descriptor, ...]:
+        """The descriptors themselves, the backend's in place of ours where it has them.
+
+        Raises
+        ------
+        UnknownNameError : a descriptor or backend that does not exist.
+        FeatureError : two descriptors give a column of the same name.
+        """
+        theirs: Mapping[str, Descriptor] = {}
+        if self.backend:
+            from serfeat.lld.backends import BACKENDS
+
+            if self.backend not in BACKENDS:
+                raise did_you_mean("backend", self.backend, BACKENDS)
+            theirs = BACKENDS[self.backend]
+        for name in self.descriptors:
+            if name not in DESCRIPTORS:
+                raise did_you_mean("descriptor", name, DESCRIPTORS)
+        found = tuple(theirs.get(name) or DESCRIPTORS[name] for name in self.descriptors)
+        names = [column for d in found for column in d.columns]
+        if twice := {n for n in names if names.count(n) > 1}:
+            raise FeatureError(
+                f"two descriptors give the column {min(twice)}",
+                where=f"feature set {self.name}",
+                code="same-column",
+                fix="leave one of them out",
+            )
+        return found
 
     @cached_property
     def frame_descriptors(self) -> tuple[Descriptor, ...]:
         """The descriptors with one row per frame."""
-        chosen = (DESCRIPTORS[name] for name in self.descriptors)
-        return tuple(d for d in chosen if d.level == "frame")
+        return tuple(d for d in self.chosen if d.level == "frame")
 
     @cached_property
     def clip_descriptors(self) -> tuple[Descriptor, ...]:
         """The descriptors with one row per clip: they appear among the functionals only."""
-        chosen = (DESCRIPTORS[name] for name in self.descriptors)
-        return tuple(d for d in chosen if d.level == "clip")
+        return tuple(d for d in self.chosen if d.level == "clip")
 
     def columns(self, level: Level) -> tuple[str, ...]:
         """Column names at a level."""
@@ -96,7 +137,8 @@ class FeatureSet:
             from serfeat.lld.opensmile import LICENCE
 
             return LICENCE
-        return "Apache-2.0"
+        own = "Apache-2.0"
+        return " and ".join([own, *sorted({d.licence for d in self.chosen} - {own})])
 
     def require(self) -> None:
         """Raise now what would otherwise be every clip's failure: a licence that was not accepted.
@@ -110,8 +152,14 @@ class FeatureSet:
 
             opensmile.require_consent()
             opensmile.columns(self.external, "lld")
+        if self.backend:
+            from serfeat.lld.backends import require
 
-    def compute(self, x: Floats, level: Level) -> Floats:
+            require(self.backend)
+        if self.prepare:
+            _preparations(self.prepare)
+
+    def compute(self, x: Reals, level: Level) -> Reals:
         """Compute the set on one clip at the set's rate.
 
         Parameters
@@ -121,24 +169,67 @@ class FeatureSet:
 
         Returns
         -------
-        (rows, columns) float64: a row per frame for ``"lld"``, one row for ``"functionals"``.
+        (rows, columns): a row per frame for ``"lld"``, one row for ``"functionals"``. float64, or
+        float32 for the frames of a clip of more than ten minutes.
         """
+        for step in _preparations(self.prepare):
+            x = step.apply(np.asarray(x, dtype=np.float64), self.sr)
         if self.external:
             from serfeat.lld import opensmile
 
             return opensmile.compute(x, self.sr, self.external, level)
-        st = ShortTime(x, self.sr, self.hop)
-        own = np.concatenate([d(st) for d in self.frame_descriptors], axis=1)
-        blocks = [own]
-        for _ in range(self.deltas):
-            blocks.append(delta(blocks[-1]))
+        whole = ShortTime(x, self.sr, self.hop) if len(x) <= LONG * self.sr else None
+        own = self._frames(x) if whole is None else self._described(whole)
         if level == "lld":
-            return np.concatenate(blocks, axis=1)
-        hop = st.hop / st.sr
-        rows = [apply(own, hop, self.functionals)]
-        rows += [apply(block, hop, self.delta_functionals) for block in blocks[1:]]
-        rows += [d(st) for d in self.clip_descriptors]
+            return np.concatenate([own, *_deltas(own, self.deltas)], axis=1)
+        voiced = None
+        names = (*self.functionals, *self.delta_functionals)
+        if any(functional(name).frames != "all" for name in names):
+            whole = whole or ShortTime(x, self.sr, self.hop)
+            voiced = pitch(whole).voiced
+        # A few columns of a long clip at a time: their copies for sorting stay small.
+        step_width = own.shape[1] if whole is not None else 4
+        parts = [own[:, i : i + step_width] for i in range(0, own.shape[1], step_width)]
+        rows = [apply(p, self._hop, self.functionals, voiced=voiced) for p in parts]
+        deltas = [_deltas(p, self.deltas) for p in parts]
+        for order in range(self.deltas):
+            rows += [
+                apply(d[order], self._hop, self.delta_functionals, voiced=voiced) for d in deltas
+            ]
+        if self.clip_descriptors:
+            whole = whole or ShortTime(x, self.sr, self.hop)
+            rows += [d(whole) for d in self.clip_descriptors]
         return np.concatenate(rows)[None, :]
+
+    @property
+    def _hop(self) -> float:
+        """Seconds between frames, as a whole number of samples makes it."""
+        return round(self.hop * self.sr) / self.sr
+
+    def _described(self, st: ShortTime) -> Floats:
+        """(n_frames, columns) of the frame-level descriptors."""
+        return np.concatenate([d(st) for d in self.frame_descriptors], axis=1)
+
+    def _frames(self, x: Reals) -> Floats32:
+        """(n_frames, columns) of a long clip, stretch by stretch, so that memory stays small.
+
+        The stretches know the mean and the peak of the whole and overlap by `MARGIN`; what looks
+        further (the path of the pitch, the loudest frame) sees its stretch only.
+        """
+        hop = round(self.hop * self.sr)
+        n_frames = 1 + len(x) // hop
+        mean = float(x.mean(dtype=np.float64))
+        peak = float(max(x.max() - mean, mean - x.min()))
+        stretch, margin = round(LONG / 4 / self.hop), round(MARGIN / self.hop)
+        width = sum(len(d.columns) for d in self.frame_descriptors)
+        out = np.empty((n_frames, width), dtype=np.float32)
+        for first in range(0, n_frames, stretch):
+            last = min(first + stretch, n_frames)
+            begin = max(first - margin, 0)
+            part = x[begin * hop : (last + margin) * hop]
+            st = ShortTime(part, self.sr, self.hop, mean=mean, peak=peak)
+            out[first:last] = self._described(st)[first - begin : last - begin]
+        return out
 
     def fingerprint(self, level: Level) -> str:
         """16 hex digits that change with every setting, descriptor version and library."""
@@ -152,14 +243,26 @@ class FeatureSet:
             "features_version": VERSION,
             "descriptors": [
                 [d.name, d.version, sorted((k, repr(v)) for k, v in d.params.items())]
-                for d in (DESCRIPTORS[name] for name in self.descriptors)
+                for d in self.chosen
             ],
-            "libraries": _libraries("opensmile" if self.external else None),
+            "libraries": _libraries(self._computed_by()),
         }
+        if self.prepare:
+            settings["prepare"] = [[p.name, p.version] for p in _preparations(self.prepare)]
+        if self.backend:
+            settings["backend"] = self.backend
         if level == "functionals":
             settings["functionals"] = [self.functionals, self.delta_functionals]
         text = json.dumps(settings, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _computed_by(self) -> str | None:
+        """The package beside our own whose version the numbers depend on."""
+        if self.backend:
+            from serfeat.lld.backends import DISTRIBUTIONS
+
+            return DISTRIBUTIONS[self.backend]
+        return "opensmile" if self.external else None
 
     def _named(self, level: Level) -> list[tuple[str, str]]:
         """(column, unit) pairs in the order of `compute`."""
@@ -181,11 +284,27 @@ class FeatureSet:
             blocks, (self.functionals, *(self.delta_functionals,) * self.deltas), strict=True
         ):
             named += [
-                (f"{c}__{f}", FUNCTIONALS[f].unit.format(u=u)) for c, u in block for f in names
+                (f"{c}__{f}", functional(f).unit.format(u=u)) for c, u in block for f in names
             ]
         for d in self.clip_descriptors:
             named += list(zip(d.columns, d.units, strict=True))
         return named
+
+
+def _deltas(values: Reals, orders: int) -> list[Reals]:
+    """First, second, ... regression deltas of contours (n, k), in their precision."""
+    found: list[Reals] = []
+    for _ in range(orders):
+        found.append(delta(found[-1] if found else values).astype(values.dtype))
+    return found
+
+
+def _preparations(names: Sequence[str]) -> list[Preparation]:
+    """The steps of these names; an unknown one suggests the nearest."""
+    for name in names:
+        if name not in PREPARATIONS:
+            raise did_you_mean("preparation", name, PREPARATIONS)
+    return [PREPARATIONS[name] for name in names]
 
 
 def _libraries(extra: str | None) -> dict[str, str]:
@@ -199,25 +318,37 @@ def _libraries(extra: str | None) -> dict[str, str]:
     return found
 
 
-_PROSODY = ("f0", "zcr", "energy")
-_CLASSIC = ("f0", "zcr", "energy", "formants", "mfcc", "lpc", "plp", "teo", "teo_cb", "hnr")
+_CLASSIC = ("f0", "zcr", "energy", "formants", "mfcc", "lpc", "plp", "teo", "hnr")
+_VOICE = ("jitter", "shimmer", "cpp", "cpps", "harmonics")
 
 FEATURE_SETS: dict[str, FeatureSet] = {
     s.name: s
     for s in (
         FeatureSet(
             "prosody",
-            "F0, zero-crossing rate, energy, HNR, jitter and shimmer",
-            (*_PROSODY, "hnr", "jitter", "shimmer"),
+            "F0, zero-crossing rate, energy, loudness, HNR, jitter, shimmer, durations, rate",
+            ("f0", "zcr", "energy", "loudness", "hnr", "jitter", "shimmer", "pitch_spline")
+            + ("duration", "speech_rate", "loudness_peaks"),
             deltas=1,
         ),
         FeatureSet("cepstral", "MFCC, LPCC and PLP with deltas", ("mfcc", "lpcc", "plp"), deltas=1),
         FeatureSet(
             "classic",
-            "the classical families: F0, ZCR, energy, F1-F3, MFCC, LPC, PLP, TEO, HNR, jitter, "
-            "shimmer",
-            (*_CLASSIC, "jitter", "shimmer"),
+            "the seven classical families: prosody (F0, ZCR, energy), F1-F3, MFCC, LPC, PLP, TEO, "
+            "HNR",
+            _CLASSIC,
             deltas=1,
+        ),
+        FeatureSet(
+            "full",
+            "every family: classic with loudness, spectral shape, voice quality (jitter, shimmer, "
+            "CPP, harmonics), TEO in critical bands, LSF, RASTA-PLP, durations and rate",
+            (*_CLASSIC, "loudness", "spectral", *_VOICE, "teo_cb", "teo_fm_var", "lsf")
+            + ("rasta_plp", "pitch_spline", "duration", "speech_rate", "loudness_peaks"),
+            deltas=1,
+            functionals=(*DEFAULT_FUNCTIONALS, "p20", "p80", "iqr", "rise", "fall", "mean_voiced")
+            + ("mean_unvoiced", "std_voiced"),
+            delta_functionals=("std", "p05", "p95", "kurtosis"),
         ),
         FeatureSet(
             "mfcc_deltas",
@@ -233,7 +364,14 @@ FEATURE_SETS: dict[str, FeatureSet] = {
             hop=512 / 22_050,
         ),
         FeatureSet("egemaps", "eGeMAPSv02 by openSMILE (88 functionals)", external="eGeMAPSv02"),
+        FeatureSet("gemaps", "GeMAPSv01b by openSMILE (62)", external="GeMAPSv01b"),
         FeatureSet("compare2016", "ComParE 2016 by openSMILE (6373)", external="ComParE_2016"),
+        FeatureSet(
+            "is09", "Interspeech 2009 challenge by openSMILE (384)", external="IS09_emotion"
+        ),
+        FeatureSet(
+            "is13", "Interspeech 2013 challenge by openSMILE (6373)", external="IS13_ComParE"
+        ),
     )
 }
 

@@ -125,7 +125,7 @@ def pitch(
     def make() -> Pitch:
         f0 = np.full(st.n_frames, np.nan)
         strength = np.full(st.n_frames, np.nan)
-        scale = np.abs(st.centred).max()
+        scale = st.peak
         if st.grid.n_samples >= PERIODS * st.sr / floor and scale > CONSTANT * np.abs(st.x).max():
             f0, strength = _contour(st, st.centred / scale, floor, ceiling, costs)
         f0.flags.writeable = False

@@ -107,9 +107,19 @@ class ShortTime:
     x : (n,) mono signal in [-1, 1); must be finite and not empty.
     sr : Hz.
     hop : s between frames; rounded to whole samples.
+    mean, peak : of the recording that `x` is a stretch of, if it is one: its offset, and its
+        largest sample without the offset. Default: those of `x`.
     """
 
-    def __init__(self, x: ArrayLike, sr: int, hop: float = 0.010) -> None:
+    def __init__(
+        self,
+        x: ArrayLike,
+        sr: int,
+        hop: float = 0.010,
+        *,
+        mean: float | None = None,
+        peak: float | None = None,
+    ) -> None:
         signal = np.ascontiguousarray(x, dtype=np.float64)
         if signal.ndim != 1:
             raise AudioError(
@@ -133,6 +143,7 @@ class ShortTime:
         self.x: Floats = signal
         self.grid = Grid(sr=int(sr), hop=hop_samples, n_samples=len(signal))
         self._memory: dict[Hashable, Any] = {}
+        self._mean, self._peak = mean, peak
 
     @property
     def sr(self) -> int:
@@ -152,9 +163,14 @@ class ShortTime:
     @cached_property
     def centred(self) -> Floats:
         """(n,) the signal without its mean: for everything that a DC offset would disturb."""
-        y: Floats = self.x - self.x.mean()
+        y: Floats = self.x - (self.x.mean() if self._mean is None else self._mean)
         y.flags.writeable = False
         return y
+
+    @cached_property
+    def peak(self) -> float:
+        """The largest |sample| of the clip without its mean."""
+        return float(np.abs(self.centred).max()) if self._peak is None else self._peak
 
     def memo(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return what `make` returns, computed on the first call with this `key` only."""

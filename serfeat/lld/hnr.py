@@ -17,6 +17,10 @@ found the period, is not: its window correction holds for a sinusoid only, and i
 refined within a sample: looking for the highest r among all lags, as Praat's Harmonicity does, adds
 half a dB at an SNR of 10 dB, because noise has maxima as well.
 
+The autocorrelation's r, which the pitch analysis has anyway, is there for comparison as "hnr_ac":
+within 0.3 dB from 5 to 20 dB for voices above 120 Hz, too low for deep and clear voices (24 dB for
+a true 30 dB at 100 Hz).
+
 openSMILE's ``HNRdBACF_sma3nz`` is another quantity under the same name (no window correction, it
 saturates near 10 dB): do not compare.
 
@@ -81,7 +85,7 @@ def _hnr(st: ShortTime, *, floor: float = 75.0, ceiling: float = 600.0) -> Float
 
     def make() -> Floats:
         contour = pitch(st, floor=floor, ceiling=ceiling)
-        scale = np.abs(st.centred).max() if contour.voiced.any() else 1.0
+        scale = st.peak if contour.voiced.any() else 1.0
         rows = np.flatnonzero(contour.voiced)
         length = 4 * round(PERIODS * st.sr / floor / 4)
         r = np.full(len(rows), np.nan)
@@ -99,6 +103,12 @@ def _hnr(st: ShortTime, *, floor: float = 75.0, ceiling: float = 600.0) -> Float
         return out
 
     return st.memo(("hnr", floor, ceiling), make)
+
+
+def _hnr_ac(st: ShortTime, *, floor: float = 75.0, ceiling: float = 600.0) -> Floats:
+    """Compute the descriptor "hnr_ac": (n_frames,) dB."""
+    r = np.clip(pitch(st, floor=floor, ceiling=ceiling).strength, LIMIT, 1 - LIMIT)
+    return np.asarray(10 * np.log10(r / (1 - r)))
 
 
 @jit
@@ -154,5 +164,15 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         source="Boersma 1993, eq. 4; cross-correlation over 1.5 longest periods",
         compute=_hnr,
         undefined="unvoiced frames, and frames within about 20 ms of the edges of the clip",
+        version=2,
+    ),
+    Descriptor(
+        name="hnr_ac",
+        columns=("hnr_ac_db",),
+        unit="dB",
+        summary="the same from the autocorrelation of the pitch analysis; saturates near 30 dB",
+        source="Boersma 1993, eq. 4",
+        compute=_hnr_ac,
+        undefined="unvoiced frames",
     ),
 )

@@ -137,7 +137,15 @@ def test_clipping() -> None:
 
 
 def test_descriptor() -> None:
-    (descriptor,) = DESCRIPTORS
+    descriptor = DESCRIPTORS[0]
     x = noisy(150.0, 20.0)
     assert descriptor.columns == ("hnr_db",)
     np.testing.assert_array_equal(descriptor(ShortTime(x, SR))[:, 0], hnr(x, SR))
+
+
+@pytest.mark.parametrize("snr", [5, 10, 15, 20])
+def test_autocorrelation_where_it_does_not_saturate(snr: float) -> None:
+    """Catches r in place of r / (1 - r). At 30 dB and above it saturates: that is documented."""
+    values = DESCRIPTORS[1](ShortTime(noisy(200.0, snr), SR))
+    assert np.nanmean(values) == pytest.approx(snr, abs=0.4)
+    assert np.isnan(DESCRIPTORS[1](ShortTime(np.zeros(SR), SR))).all()
