@@ -7,34 +7,43 @@ signal": a telephone line that removes the first harmonic leaves F0 where it was
 counted from 27.5 Hz (the piano's lowest A, as in eGeMAPS): differences of semitones are what
 listeners hear, and they compare across speakers.
 
+The range that is searched decides most octave errors. 75 to 600 Hz holds nearly every voice; a
+range fitted to the voice at hand (``bounds="two-pass"``) leaves out what this speaker cannot mean.
+
 Contents
 --------
-`f0`        : Boersma's autocorrelation method with a Viterbi search, the default.
-`yin`       : de Cheveigne and Kawahara's method: one frame at a time, no tracking.
-`semitones` : Hz to semitones.   `DESCRIPTORS` : "f0".
+`f0`          : Boersma's autocorrelation method with a Viterbi search, the default.
+`voice_range` : floor and ceiling for one voice, from the quartiles of a first pass.
+`semitones`   : Hz to semitones.   `DESCRIPTORS` : "f0".
+Other methods: `serfeat.lld.f0_cc` (cross-correlation), `f0_shs` (subharmonics), `f0_yin`.
 
 Sources
 -------
-P. Boersma, IFA Proceedings 17 (1993) 97-110. A. de Cheveigne, H. Kawahara, "YIN, a fundamental
-frequency estimator for speech and music", JASA 111 (2002) 1917-1930: "eq." in `yin`. F. Eyben et
-al., "The Geneva Minimalistic Acoustic Parameter Set", IEEE T-AFFC 7 (2016) 190-202: the semitones.
+P. Boersma, IFA Proceedings 17 (1993) 97-110. F. Eyben et al., "The Geneva Minimalistic Acoustic
+Parameter Set", IEEE T-AFFC 7 (2016) 190-202: the semitones. C. De Looze, D. Hirst, "Detecting
+changes in key and range for the automatic modelling and coding of intonation", Speech Prosody
+2008, and D. Hirst's Praat scripts: the two passes and their factors.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
-import scipy.fft
 from numpy.typing import ArrayLike
 
 from serfeat.errors import FeatureError
-from serfeat.jit import jit
 from serfeat.pitch import pitch
 from serfeat.shorttime import Descriptor, ShortTime
 from serfeat.types import Floats
 
-__all__ = ["DESCRIPTORS", "f0", "semitones", "yin"]
+__all__ = ["DESCRIPTORS", "Bounds", "f0", "semitones", "voice_range"]
 
-BLOCK = 64  # frames analysed at a time
+Bounds = Literal["fixed", "two-pass"]
+
+FIRST_PASS = (60.0, 700.0)  # Hz, wide enough for a bass and for a shout
+LIMITS = (50.0, 700.0)  # Hz, which the fitted range never leaves
+USUAL = (75.0, 600.0)  # Hz, the range without a voice to fit it to
 
 
 def f0(
@@ -49,6 +58,7 @@ def f0(
     octave_cost: float = 0.01,
     octave_jump: float = 0.35,
     voiced_unvoiced: float = 0.14,
+    bounds: Bounds = "fixed",
 ) -> Floats:
     """Find the F0 contour of a signal by autocorrelation and dynamic programming.
 
@@ -57,8 +67,9 @@ def f0(
     x : (n,) mono signal.
     sr : Hz.
     hop : s between frames.
-    floor, ceiling : Hz, the range of F0.
+    floor, ceiling : Hz, the range of F0; not used with ``bounds="two-pass"``.
     silence, voicing, octave_cost, octave_jump, voiced_unvoiced : see `serfeat.pitch.pitch`.
+    bounds : ``"fixed"``, or ``"two-pass"`` to take the range from `voice_range`.
 
     Returns
     -------
@@ -76,8 +87,10 @@ def f0(
     >>> float(np.round(np.nanmedian(f0(voice, sr)), 3))
     200.0
     """
+    st = ShortTime(x, sr, hop)
+    floor, ceiling = _range(st, bounds, floor, ceiling)
     contour = pitch(
-        ShortTime(x, sr, hop),
+        st,
         floor=floor,
         ceiling=ceiling,
         silence=silence,
@@ -87,6 +100,61 @@ def f0(
         voiced_unvoiced=voiced_unvoiced,
     )
     return contour.f0.copy()
+
+
+def voice_range(
+    st: ShortTime, *, floor_factor: float = 0.75, ceiling_factor: float = 2.5
+) -> tuple[float, float]:
+    """Fit the range of F0 to the voice in a clip, from a first pass over 60 to 700 Hz.
+
+    ``floor = 0.75 q25`` and ``ceiling = 2.5 q75``, with the quartiles of the first pass. Quartiles
+    are robust: a few octave errors, at the ends of the distribution, do not move them. 1.5 is the
+    published factor for read speech, and 2.5 the one for expressive speech, which is the rule here.
+
+    Parameters
+    ----------
+    st : the clip on its grid.
+    floor_factor, ceiling_factor : multiples of the quartiles; below 1 and above 1.
+
+    Returns
+    -------
+    floor and ceiling in Hz, inside of 50 to 700 Hz (and of a quarter of the sample rate); 75 and
+    600 Hz where the first pass finds no voice.
+
+    Raises
+    ------
+    FeatureError : the factors do not enclose the quartiles, or the sample rate is below 400 Hz.
+    """
+    if not 0 < floor_factor < 1 < ceiling_factor:
+        raise FeatureError(
+            f"floor_factor {floor_factor} and ceiling_factor {ceiling_factor}; "
+            "expected 0 < floor_factor < 1 < ceiling_factor",
+            where="voice_range",
+            code="bad-range",
+            fix="0.75 and 1.5 for read speech, 0.75 and 2.5 for expressive speech",
+        )
+    highest = 0.25 * st.sr
+    first = pitch(st, floor=FIRST_PASS[0], ceiling=min(FIRST_PASS[1], highest)).f0
+    voiced = first[np.isfinite(first)]
+    if not len(voiced):
+        return USUAL[0], min(USUAL[1], highest)
+    low, high = np.quantile(voiced, [0.25, 0.75])
+    floor = max(LIMITS[0], floor_factor * float(low))
+    return floor, min(LIMITS[1], highest, ceiling_factor * float(high))
+
+
+def _range(st: ShortTime, bounds: str, floor: float, ceiling: float) -> tuple[float, float]:
+    """Floor and ceiling in Hz: those given, or those that `voice_range` finds."""
+    if bounds == "fixed":
+        return floor, ceiling
+    if bounds == "two-pass":
+        return voice_range(st)
+    raise FeatureError(
+        f"unknown bounds {bounds!r}",
+        where="f0",
+        code="unknown-name",
+        fix='"fixed" or "two-pass"',
+    )
 
 
 def semitones(f0_hz: ArrayLike, reference: float = 27.5) -> Floats:
@@ -108,133 +176,16 @@ def semitones(f0_hz: ArrayLike, reference: float = 27.5) -> Floats:
     return np.asarray(12 * np.log2(np.where(f > 0, f, np.nan) / reference), dtype=np.float64)
 
 
-def yin(
-    x: ArrayLike,
-    sr: int,
-    *,
-    hop: float = 0.010,
-    floor: float = 75.0,
-    ceiling: float = 600.0,
-    window: float = 0.025,
-    trough: float = 0.1,
-    aperiodic: float = 0.3,
+def _f0(
+    st: ShortTime, *, floor: float = 75.0, ceiling: float = 600.0, bounds: Bounds = "fixed"
 ) -> Floats:
-    """Find F0 frame by frame by the difference function (YIN, steps 1 to 5).
-
-    There is no path search: an octave error of one frame stays.
-
-    Parameters
-    ----------
-    x : (n,) mono signal.
-    sr : Hz.
-    hop : s between frames.
-    floor, ceiling : Hz, the range of F0; at most a quarter of the sample rate.
-    window : s over which differences are summed (W in eq. 6).
-    trough : the first dip of the normalised difference below this is the period (step 4).
-    aperiodic : without such a dip the lowest one is taken, unless it lies above this. (The paper
-        has no such bound and calls every frame voiced.)
-
-    Returns
-    -------
-    (n_frames,) Hz; NaN where the frame is silent, aperiodic, or leaves the clip.
-
-    Raises
-    ------
-    AudioError : see `ShortTime`.  FeatureError : floor and ceiling do not fit each other.
-    """
-    if not 0 < floor < ceiling <= sr / 4:
-        raise FeatureError(
-            f"floor {floor} Hz and ceiling {ceiling} Hz at {sr} Hz; "
-            "expected 0 < floor < ceiling <= a quarter of the sample rate",
-            where="yin",
-            code="bad-range",
-            fix="speech lies between 75 and 600 Hz",
-        )
-    st = ShortTime(x, sr, hop)
-    width, last = round(window * sr), int(sr / floor) + 2
-    length = width + last
-    out = np.full(st.n_frames, np.nan)
-    centres = np.arange(st.n_frames) * st.hop
-    inside = (centres >= length // 2) & (centres - length // 2 + length <= len(st.x))
-    rows = np.flatnonzero(inside)
-    frames = st.frames(length, signal=st.centred)
-    n_fft = int(scipy.fft.next_fast_len(length, real=True))
-    for first in range(0, len(rows), BLOCK):
-        part = rows[first : first + BLOCK]
-        d = _difference(frames[part], width, n_fft)
-        lags = np.zeros(len(part))
-        _first_dip(d, sr / ceiling, sr / floor, trough, aperiodic, lags)
-        out[part] = sr / np.where(lags > 0, lags, np.nan)
-    return out
-
-
-def _difference(frames: Floats, width: int, n_fft: int) -> Floats:
-    """Squared difference of each frame with itself one lag later, summed over `width` (eq. 6-7).
-
-    Returns
-    -------
-    (frames, length - width + 1) for the lags 0, 1, ...
-    """
-    n_lags = frames.shape[1] - width + 1
-    head = np.conj(scipy.fft.rfft(frames[:, :width], n_fft, axis=1))
-    product = scipy.fft.irfft(head * scipy.fft.rfft(frames, n_fft, axis=1), n_fft, axis=1)
-    total = np.cumsum(np.pad(frames**2, ((0, 0), (1, 0))), axis=1)
-    energy = total[:, width:] - total[:, :n_lags]
-    difference = energy[:, :1] + energy - 2 * product[:, :n_lags]
-    # What is left of a silent or constant stretch is rounding, and must not look like a dip.
-    difference[difference <= 1e-12 * energy.max(axis=1, keepdims=True)] = 0.0
-    return np.asarray(difference, dtype=np.float64)
-
-
-@jit
-def _first_dip(
-    d: Floats, shortest: float, longest: float, trough: float, aperiodic: float, lags: Floats
-) -> None:
-    """Pick the period from each row of differences (steps 3 to 5).
-
-    Parameters
-    ----------
-    d : (frames, lags) differences.
-    shortest, longest : samples, the range of the period.
-    trough, aperiodic : see `yin`.
-    lags : (frames,) receives the periods in samples; 0 stays where there is none.
-    """
-    last = d.shape[1] - 1
-    normal = np.ones(last + 1)
-    for i in range(len(d)):
-        total = 0.0
-        for k in range(1, last + 1):  # cumulative mean normalised difference (eq. 8)
-            total += d[i, k]
-            normal[k] = d[i, k] * k / total if total > 0.0 else 1.0
-        best = 0
-        for k in range(2, last):
-            if normal[k] >= normal[k - 1] or normal[k] > normal[k + 1]:
-                continue
-            if k <= shortest - 1.0 or k >= longest + 1.0:
-                continue
-            if best == 0 or normal[k] < normal[best]:
-                best = k
-            if normal[k] < trough:
-                best = k
-                break
-        if best == 0 or normal[best] > aperiodic:
-            continue
-        # The parabola goes through the differences, which the normalisation has not tilted.
-        bend = (d[i, best - 1] - d[i, best]) + (d[i, best + 1] - d[i, best])
-        lag = float(best)
-        if bend > 0.0 and abs(d[i, best - 1] - d[i, best + 1]) <= bend:
-            lag += 0.5 * (d[i, best - 1] - d[i, best + 1]) / bend
-        if shortest <= lag <= longest:
-            lags[i] = lag
-
-
-def _f0(st: ShortTime, *, floor: float = 75.0, ceiling: float = 600.0) -> Floats:
     """Compute the descriptor "f0".
 
     Returns
     -------
     (n_frames, 3): Hz, semitones re 27.5 Hz, normalised autocorrelation at the period.
     """
+    floor, ceiling = _range(st, bounds, floor, ceiling)
     contour = pitch(st, floor=floor, ceiling=ceiling)
     return np.column_stack([contour.f0, semitones(contour.f0), contour.strength])
 
