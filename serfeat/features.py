@@ -26,7 +26,7 @@ from serfeat.functionals import DEFAULT_FUNCTIONALS, apply, functional
 from serfeat.lld import DESCRIPTORS
 from serfeat.pitch import pitch
 from serfeat.shorttime import Descriptor, ShortTime
-from serfeat.spectrum import delta
+from serfeat.spectrum import delta, moving_average
 from serfeat.types import Floats, Floats32, Reals
 
 __all__ = ["FEATURE_SETS", "FeatureSet", "Level", "feature_set"]
@@ -59,6 +59,9 @@ class FeatureSet:
     prepare : keys of `serfeat.denoise.PREPARATIONS`, applied to the samples first, in this order;
         they change samples and never time.
     backend : key of `serfeat.lld.backends.BACKENDS`, whose descriptors are taken where it has them.
+    keep : the columns of ``"functionals"`` that are given, in this order; none named: all of them.
+    smooth : frames of the moving average that the contours pass before their functionals (and
+        before deltas); odd. Undefined frames take no part in it and stay undefined.
     """
 
     name: str
@@ -72,6 +75,8 @@ class FeatureSet:
     external: str | None = None
     prepare: tuple[str, ...] = ()
     backend: str = ""
+    keep: tuple[str, ...] = ()
+    smooth: int = 1
 
     @cached_property
     def chosen(self) -> tuple[Descriptor, ...]:
@@ -180,6 +185,8 @@ class FeatureSet:
             return opensmile.compute(x, self.sr, self.external, level)
         whole = ShortTime(x, self.sr, self.hop) if len(x) <= LONG * self.sr else None
         own = self._frames(x) if whole is None else self._described(whole)
+        if self.smooth > 1:
+            own = moving_average(own, self.smooth)
         if level == "lld":
             return np.concatenate([own, *_deltas(own, self.deltas)], axis=1)
         voiced = None
@@ -199,7 +206,17 @@ class FeatureSet:
         if self.clip_descriptors:
             whole = whole or ShortTime(x, self.sr, self.hop)
             rows += [d(whole) for d in self.clip_descriptors]
-        return np.concatenate(rows)[None, :]
+        values = np.concatenate(rows)
+        return (values[self._kept] if self.keep else values)[None, :]
+
+    @cached_property
+    def _kept(self) -> list[int]:
+        """Places of the columns of `keep` among all functionals."""
+        places = {name: i for i, (name, _) in enumerate(self._all_named("functionals"))}
+        for name in self.keep:
+            if name not in places:
+                raise did_you_mean(f"column of {self.name}", name, places)
+        return [places[name] for name in self.keep]
 
     @property
     def _hop(self) -> float:
@@ -247,6 +264,10 @@ class FeatureSet:
             ],
             "libraries": _libraries(self._computed_by()),
         }
+        if self.keep:
+            settings["keep"] = self.keep
+        if self.smooth > 1:
+            settings["smooth"] = self.smooth
         if self.prepare:
             settings["prepare"] = [[p.name, p.version] for p in _preparations(self.prepare)]
         if self.backend:
@@ -266,6 +287,11 @@ class FeatureSet:
 
     def _named(self, level: Level) -> list[tuple[str, str]]:
         """(column, unit) pairs in the order of `compute`."""
+        named = self._all_named(level)
+        return [named[i] for i in self._kept] if self.keep and level == "functionals" else named
+
+    def _all_named(self, level: Level) -> list[tuple[str, str]]:
+        """(column, unit) pairs before `keep`."""
         if self.external:
             from serfeat.lld import opensmile
 
@@ -318,8 +344,11 @@ def _libraries(extra: str | None) -> dict[str, str]:
     return found
 
 
+_PROSODY = ("f0", "zcr", "energy", "loudness")
+_TIMING = ("pitch_spline", "duration", "speech_rate", "loudness_peaks")
 _CLASSIC = ("f0", "zcr", "energy", "formants", "mfcc", "lpc", "plp", "teo", "hnr")
 _VOICE = ("jitter", "shimmer", "cpp", "cpps", "harmonics")
+_MORE_FUNCTIONALS = ("p20", "p80", "iqr", "rise", "fall", "mean_voiced", "mean_unvoiced")
 
 FEATURE_SETS: dict[str, FeatureSet] = {
     s.name: s
@@ -327,8 +356,7 @@ FEATURE_SETS: dict[str, FeatureSet] = {
         FeatureSet(
             "prosody",
             "F0, zero-crossing rate, energy, loudness, HNR, jitter, shimmer, durations, rate",
-            ("f0", "zcr", "energy", "loudness", "hnr", "jitter", "shimmer", "pitch_spline")
-            + ("duration", "speech_rate", "loudness_peaks"),
+            (*_PROSODY, *_TIMING, "hnr", "jitter", "shimmer"),
             deltas=1,
         ),
         FeatureSet("cepstral", "MFCC, LPCC and PLP with deltas", ("mfcc", "lpcc", "plp"), deltas=1),
@@ -343,11 +371,19 @@ FEATURE_SETS: dict[str, FeatureSet] = {
             "full",
             "every family: classic with loudness, spectral shape, voice quality (jitter, shimmer, "
             "CPP, harmonics), TEO in critical bands, LSF, RASTA-PLP, durations and rate",
-            (*_CLASSIC, "loudness", "spectral", *_VOICE, "teo_cb", "teo_fm_var", "lsf")
-            + ("rasta_plp", "pitch_spline", "duration", "speech_rate", "loudness_peaks"),
+            (
+                *_CLASSIC,
+                *_VOICE,
+                *_TIMING,
+                "loudness",
+                "spectral",
+                "teo_cb",
+                "teo_fm_var",
+                "lsf",
+                "rasta_plp",
+            ),
             deltas=1,
-            functionals=(*DEFAULT_FUNCTIONALS, "p20", "p80", "iqr", "rise", "fall", "mean_voiced")
-            + ("mean_unvoiced", "std_voiced"),
+            functionals=(*DEFAULT_FUNCTIONALS, *_MORE_FUNCTIONALS),
             delta_functionals=("std", "p05", "p95", "kurtosis"),
         ),
         FeatureSet(
