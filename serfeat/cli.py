@@ -14,6 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -209,8 +210,16 @@ def _print_frame(title: str, frame: Any) -> None:
 def extract(
     source: Annotated[Path, typer.Argument(help="Manifest, folder of audio, or audio file.")],
     output: Annotated[Path, typer.Option("-o", "--output", help=".parquet or .csv")],
-    features: Annotated[str, typer.Option(help="See `serfeat list features`.")] = "classic",
+    features: Annotated[
+        str, typer.Option(help="A set of `serfeat list features`, or descriptors: f0,formants,hnr")
+    ] = "classic",
     level: Annotated[str, typer.Option(help="functionals (a row per clip) or lld")] = "functionals",
+    functionals: Annotated[
+        str, typer.Option(help="In place of the set's: mean,p50,mean_voiced (docs/descriptors.md)")
+    ] = "",
+    prepare: Annotated[
+        str, typer.Option(help="Applied to the samples first: mmse, log_mmse, madd")
+    ] = "",
     backend: Annotated[
         str, typer.Option(help="praat, librosa or opensmile: theirs for the families they have.")
     ] = "",
@@ -229,10 +238,13 @@ def extract(
     if output.suffix not in {".parquet", ".csv"}:
         raise did_you_mean("format", output.suffix or "(none)", [".parquet", ".csv"], where=output)
     _consent(accept_opensmile_licence)
+    chosen = replace(feature_set(features), prepare=_words(prepare))
+    if functionals:
+        chosen = replace(chosen, functionals=_words(functionals), keep=())
     with _progress() as report:
         result = extract_features(
             source,
-            with_backend(feature_set(features), backend),
+            with_backend(chosen, backend),
             level=level,  # type: ignore[arg-type]
             jobs=jobs,
             progress=lambda done, total: report(f"features {features}", done, total),
@@ -262,6 +274,40 @@ def extract(
     if result.corpus["synthetic"]:
         out.print("SYNTHETIC SPEECH: these numbers say nothing about people.")
     if len(result.failures) > max_failures:
+        raise typer.Exit(2)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """The words of a comma-separated list."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+@app.command()
+def segment(
+    manifest: Annotated[Path, typer.Argument(help="Manifest of the recordings.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="CSV to write.")],
+    method: Annotated[str, typer.Option(help="three_way, sohn or silero")] = "three_way",
+    min_speech: Annotated[float, typer.Option(help="s; shorter speech is dropped.")] = 0.1,
+    min_pause: Annotated[float, typer.Option(help="s; shorter pauses stay inside.")] = 0.15,
+    margin: Annotated[float, typer.Option(help="s kept on either side of speech.")] = 0.0,
+    root: Root = None,
+) -> None:
+    """Find the speech in every recording: a manifest with one row per stretch of speech."""
+    from serfeat.manifest_csv import read_manifest, write_manifest
+    from serfeat.segments import segment_manifest
+
+    found = segment_manifest(
+        read_manifest(manifest, root=root, require=()),
+        method=method,
+        min_speech=min_speech,
+        min_pause=min_pause,
+        margin=margin,
+    )
+    for row in found.failures.reset_index().to_dict("records"):
+        out.print(f"failed: {row['message']}", markup=False)
+    write_manifest(found.manifest, output)
+    out.print(f"{len(found.manifest.rows)} stretches of speech -> {output}", markup=False)
+    if len(found.failures):
         raise typer.Exit(2)
 
 

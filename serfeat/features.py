@@ -39,7 +39,7 @@ LONG = 600.0
 MARGIN = 2.0
 
 # Goes up when the arithmetic of functionals, deltas or of their order changes.
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -413,7 +413,23 @@ FEATURE_SETS: dict[str, FeatureSet] = {
 
 
 def feature_set(name: str) -> FeatureSet:
-    """Look a set up by name; an unknown one suggests the nearest."""
-    if name not in FEATURE_SETS:
-        raise did_you_mean("feature set", name, FEATURE_SETS)
-    return FEATURE_SETS[name]
+    """Look a set up by name, or make one of descriptors: ``"f0,formants,hnr"``.
+
+    Raises
+    ------
+    UnknownNameError : suggests the nearest set, or descriptor where there are several names.
+    """
+    if name in FEATURE_SETS:
+        return FEATURE_SETS[name]
+    names = tuple(part.strip() for part in name.split(","))
+    if len(names) == 1 and names[0] not in DESCRIPTORS:
+        raise did_you_mean("feature set", name, (*FEATURE_SETS, *DESCRIPTORS))
+    made = FeatureSet("custom", f"the descriptors {', '.join(names)}", names)
+    if not made.frame_descriptors:
+        raise FeatureError(
+            f"{name} has one value per recording only",
+            where="feature set",
+            code="no-frames",
+            fix="add a descriptor with a value per frame, such as energy",
+        )
+    return made
