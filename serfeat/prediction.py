@@ -1,4 +1,4 @@
-"""Linear prediction: an all-pole model of a frame, its cepstrum and its line spectral frequencies.
+"""Linear prediction: an all-pole model of a frame, and its cepstrum.
 
 Conventions
 -----------
@@ -11,14 +11,16 @@ Contents
 --------
 `LinearPrediction`  : the model, as `levinson` and `burg` give it.
 `levinson` `burg`   : the model from an autocorrelation, or from the samples.
-`lpcc` `lsf`        : the model's cepstrum and line spectral frequencies.
+`lpcc`              : the model's cepstrum.
+
+Line spectral frequencies are `serfeat.line_spectrum`. The kernels work with the frames last, so
+that their inner loops run over neighbouring frames, which the processor does several at a time.
 
 Sources
 -------
 [1] J. Makhoul, "Linear prediction: a tutorial review", Proc. IEEE 63(4), 1975.
 [2] J. P. Burg, "Maximum entropy spectral analysis", PhD thesis, Stanford, 1975.
 [3] S. Young et al., The HTK Book (3.4), sections 5.4-5.9.
-[4] F. Soong, B.-H. Juang, "Line spectrum pair and speech data compression", ICASSP 1984.
 """
 
 from __future__ import annotations
@@ -29,14 +31,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from serfeat.errors import FeatureError
-from serfeat.jit import jit
+from serfeat.jit import COMPILED, jit
 from serfeat.types import Floats
 
-__all__ = ["LinearPrediction", "burg", "levinson", "lpcc", "lsf"]
+__all__ = ["LinearPrediction", "burg", "levinson", "lpcc"]
 
 # A residual below this part of the energy is rounding noise: the frame is perfectly predictable.
 # (Kernels see it as a constant of the compilation.)
 PREDICTABLE = 1e-15
+
+# Frames that a kernel works on at a time: a dozen rows of them stay in the first-level cache.
+TILE = 128
 
 
 class LinearPrediction(NamedTuple):
@@ -55,33 +60,72 @@ class LinearPrediction(NamedTuple):
 
 
 # ---------------------------------------------------------------------------------------- the model
+def _levinson_plain(r: Floats, a: Floats, error: Floats, reflection: Floats) -> None:
+    """Recurse over the order ([1] eq. 38), for all frames at once.
+
+    Parameters
+    ----------
+    r : (order + 1, n_frames).
+    a, error, reflection : of the shapes of `LinearPrediction`, frames last; filled.
+    """
+    a[0] = 1.0
+    error[:] = np.where(r[0] <= 0.0, 0.0, r[0])
+    floor = error * PREDICTABLE
+    going = np.ones(len(error), dtype=bool)
+    for j in range(1, len(r)):
+        correlation = r[j] + np.einsum("it,it->t", a[1:j], r[j - 1 : 0 : -1])
+        # Perfectly predictable (the rest of the model stays 0), or |k| >= 1, which only rounding
+        # brings: stay with the stable lower order. Written so that NaN goes on.
+        going &= ~(error <= floor)
+        k = -correlation / np.where(going, error, 1.0)
+        going &= ~(np.abs(k) >= 1.0)
+        k[~going] = 0.0
+        a[1:j] += k * a[j - 1 : 0 : -1]
+        a[j] = reflection[j - 1] = k
+        error *= 1.0 - k * k
+
+
 @jit
-def _levinson_frames(r: Floats, a: Floats, error: Floats, reflection: Floats) -> None:
-    order = r.shape[1] - 1
-    previous = np.empty(order + 1)
-    for t in range(r.shape[0]):
-        a[t, 0] = 1.0
-        energy = r[t, 0]
-        if energy <= 0.0:
-            continue
-        floor = energy * PREDICTABLE
+def _levinson_kernel(r: Floats, a: Floats, error: Floats, reflection: Floats) -> None:
+    """`_levinson_plain`, tile by tile of frames; the inner loops are done many frames at a time.
+
+    Every row is cut out as a contiguous array: only such loops are vectorised.
+    """
+    order, n = r.shape[0] - 1, r.shape[1]
+    floor = np.empty(TILE)
+    for begin in range(0, n, TILE):
+        end = min(begin + TILE, n)
+        energy, power, one = error[begin:end], r[0, begin:end], a[0, begin:end]
+        for t in range(end - begin):
+            energy[t] = 0.0 if power[t] <= 0.0 else power[t]
+            floor[t] = energy[t] * PREDICTABLE
+            one[t] = 1.0
         for j in range(1, order + 1):
-            if energy <= floor:  # perfectly predictable: the rest of the model stays 0
-                break
-            correlation = r[t, j]
+            k, lag = reflection[j - 1, begin:end], r[j, begin:end]
+            for t in range(end - begin):
+                k[t] = lag[t]
             for i in range(1, j):
-                correlation += a[t, i] * r[t, j - i]
-            k = -correlation / energy
-            if abs(k) >= 1.0:  # only rounding brings this: stay with the stable lower order
-                break
-            reflection[t, j - 1] = k
-            for i in range(1, j):
-                previous[i] = a[t, i]
-            for i in range(1, j):
-                a[t, i] = previous[i] + k * previous[j - i]
-            a[t, j] = k
-            energy *= 1.0 - k * k
-        error[t] = energy
+                low, lag = a[i, begin:end], r[j - i, begin:end]
+                for t in range(end - begin):
+                    k[t] += low[t] * lag[t]
+            for t in range(end - begin):
+                value = -k[t] / energy[t]
+                stop = (energy[t] <= floor[t]) | (abs(value) >= 1.0)
+                k[t] = 0.0 if stop else value
+                floor[t] = np.inf if stop else floor[t]  # stopped is stopped for good
+                energy[t] *= 1.0 - k[t] * k[t]
+            for i in range(1, j // 2 + 1):  # coefficients i and j - i need each other
+                low, high = a[i, begin:end], a[j - i, begin:end]
+                for t in range(end - begin):
+                    x, y = low[t], high[t]
+                    low[t] = x + k[t] * y
+                    high[t] = y + k[t] * x
+            high = a[j, begin:end]
+            for t in range(end - begin):
+                high[t] = k[t]
+
+
+_levinson_frames = _levinson_kernel if COMPILED else _levinson_plain
 
 
 def levinson(r: ArrayLike) -> LinearPrediction:
@@ -98,10 +142,16 @@ def levinson(r: ArrayLike) -> LinearPrediction:
     would make it unstable (a frame that is perfectly predictable), the recursion stops early.
     """
     lags = np.asarray(r, dtype=np.float64)
-    flat = np.ascontiguousarray(lags.reshape(-1, lags.shape[-1]))
-    model = _empty_model(len(flat), lags.shape[-1] - 1)
-    _levinson_frames(flat, *model)
-    return _shaped(model, lags.shape[:-1])
+    flat = _frames_last(lags)
+    order, n = len(flat) - 1, flat.shape[1]
+    a, error, reflection = np.empty((order + 1, n)), np.empty(n), np.empty((order, n))
+    _levinson_frames(flat, a, error, reflection)
+    return _shaped(LinearPrediction(a.T, error, reflection.T), lags.shape[:-1])
+
+
+def _frames_last(values: Floats) -> Floats:
+    """(..., k) -> (k, frames), contiguous: loops over frames then run over neighbours."""
+    return np.ascontiguousarray(values.reshape(-1, values.shape[-1]).T)
 
 
 @jit
@@ -168,13 +218,10 @@ def burg(x: ArrayLike, order: int) -> LinearPrediction:
             "length > order",
             code="bad-order",
         )
-    model = _empty_model(len(frames), order)
+    n = len(frames)
+    model = LinearPrediction(np.zeros((n, order + 1)), np.zeros(n), np.zeros((n, order)))
     _burg_frames(frames, *model)
     return model
-
-
-def _empty_model(n: int, order: int) -> LinearPrediction:
-    return LinearPrediction(np.zeros((n, order + 1)), np.zeros(n), np.zeros((n, order)))
 
 
 def _shaped(model: LinearPrediction, shape: tuple[int, ...]) -> LinearPrediction:
@@ -187,15 +234,32 @@ def _shaped(model: LinearPrediction, shape: tuple[int, ...]) -> LinearPrediction
 
 
 # ----------------------------------------------------------------------------- what follows from it
+def _lpcc_plain(a: Floats, d: Floats) -> None:
+    """Recurse for ``d[k] = k c[k]``, frames last: ``d[n] = -n a[n] - sum d[k] a[n-k]``."""
+    order = len(a) - 1
+    for n in range(1, len(d)):
+        first = max(1, n - order)
+        d[n] = -n * a[n] if n <= order else 0.0
+        d[n] -= np.einsum("it,it->t", d[first:n], a[n - first : 0 : -1])
+
+
 @jit
-def _lpcc_frames(a: Floats, out: Floats) -> None:
-    order, last = a.shape[1] - 1, out.shape[1] - 1
-    for t in range(a.shape[0]):
-        for n in range(1, last + 1):
-            c = -a[t, n] if n <= order else 0.0
+def _lpcc_kernel(a: Floats, d: Floats) -> None:
+    """`_lpcc_plain`, tile by tile of frames."""
+    order, frames = a.shape[0] - 1, a.shape[1]
+    for begin in range(0, frames, TILE):
+        end = min(begin + TILE, frames)
+        for n in range(1, d.shape[0]):
+            out, model = d[n, begin:end], a[min(n, order), begin:end]
+            for t in range(end - begin):
+                out[t] = -n * model[t] if n <= order else 0.0
             for k in range(max(1, n - order), n):
-                c -= k / n * out[t, k] * a[t, n - k]
-            out[t, n] = c
+                lower, model = d[k, begin:end], a[n - k, begin:end]
+                for t in range(end - begin):
+                    out[t] -= lower[t] * model[t]
+
+
+_lpcc_frames = _lpcc_kernel if COMPILED else _lpcc_plain
 
 
 def lpcc(a: ArrayLike, error: ArrayLike, n: int) -> Floats:
@@ -213,99 +277,9 @@ def lpcc(a: ArrayLike, error: ArrayLike, n: int) -> Floats:
     ``ln(error / |A|^2) = c[0] + 2 sum c[k] cos(k w)``.
     """
     polynomial, gain = np.asarray(a, dtype=np.float64), np.asarray(error, dtype=np.float64)
-    flat = np.ascontiguousarray(polynomial.reshape(-1, polynomial.shape[-1]))
-    out = np.zeros((len(flat), n + 1))
+    flat = _frames_last(polynomial)
+    out = np.empty((n + 1, flat.shape[1]))
     _lpcc_frames(flat, out)
-    out[:, 0] = np.log(np.where(gain > 0, gain, np.nan)).ravel()
-    return out.reshape(*polynomial.shape[:-1], n + 1)
-
-
-@jit
-def _chebyshev_roots(c: Floats, roots: Floats) -> bool:
-    """Real roots of ``sum c[k] T_k(x)``, all inside (-1, 1), descending; False if they are not.
-
-    Newton's method from x = 1 runs down monotonically to the largest root; dividing by the roots
-    found so far (Maehly) makes the next one the largest, without ever rounding the polynomial.
-    """
-    degree = len(c) - 1
-    for found in range(degree):
-        x = 1.0
-        converged = False
-        for _ in range(200):
-            b1, b2, d1, d2 = 0.0, 0.0, 0.0, 0.0  # Clenshaw: value and slope
-            for k in range(degree, 0, -1):
-                d1, d2 = 2.0 * b1 + 2.0 * x * d1 - d2, d1
-                b1, b2 = c[k] + 2.0 * x * b1 - b2, b1
-            value, slope = c[0] + x * b1 - b2, b1 + x * d1 - d2
-            for i in range(found):
-                gap = x - roots[i]
-                slope -= value / (gap if gap != 0.0 else 1e-300)
-            step = value / slope if value != 0.0 else 0.0
-            x -= step
-            if step <= 1e-15:  # the descent ends in rounding noise; a jump up is no real root
-                converged = step > -1e-6
-                break
-        if not converged or not -1.0 <= x <= 1.0:
-            return False
-        roots[found] = x
-    return True
-
-
-@jit
-def _lsf_frames(a: Floats, out: Floats) -> None:
-    order = a.shape[1] - 1
-    # The trivial roots at z = 1 and z = -1 are divided out; what is left is symmetric.
-    p_degree = order if order % 2 == 0 else order + 1
-    q_degree = order if order % 2 == 0 else order - 1
-    p, q = np.empty(order + 2), np.empty(order + 2)
-    for t in range(a.shape[0]):
-        for i in range(order + 2):
-            ahead = a[t, i] if i <= order else 0.0
-            behind = a[t, order + 1 - i] if i >= 1 else 0.0
-            p[i], q[i] = ahead + behind, ahead - behind
-        if order % 2 == 0:
-            for i in range(1, order + 2):
-                p[i] -= p[i - 1]
-                q[i] += q[i - 1]
-        else:
-            for i in range(2, order + 2):
-                q[i] += q[i - 2]
-        # On the unit circle a symmetric polynomial is a Chebyshev series in x = cos w.
-        p_half, q_half = p_degree // 2, q_degree // 2
-        p_series, q_series = np.empty(p_half + 1), np.empty(q_half + 1)
-        for k in range(p_half + 1):
-            p_series[k] = p[p_half - k] * (2.0 if k else 1.0)
-        for k in range(q_half + 1):
-            q_series[k] = q[q_half - k] * (2.0 if k else 1.0)
-        p_roots, q_roots = np.empty(p_half), np.empty(q_half)
-        fine = _chebyshev_roots(p_series, p_roots) and _chebyshev_roots(q_series, q_roots)
-        for i in range(order):
-            root = p_roots[i // 2] if i % 2 == 0 else q_roots[i // 2]
-            out[t, i] = np.arccos(root) if fine else np.nan
-            if i and not out[t, i] > out[t, i - 1]:
-                fine = False
-        if not fine:
-            out[t, :] = np.nan
-
-
-def lsf(a: ArrayLike) -> Floats:
-    """Line spectral frequencies of an inverse filter ([4] eq. 5-8).
-
-    The angles of the roots of ``A(z) + z^-(p+1) A(1/z)`` and ``A(z) - z^-(p+1) A(1/z)``, which
-    alternate on the unit circle exactly when A is minimum phase.
-
-    Parameters
-    ----------
-    a : (..., order + 1), ``a[0] = 1``.
-
-    Returns
-    -------
-    (..., order) rad, ascending in (0, pi). NaN for a polynomial that is not minimum phase, or too
-    close to it to tell. The flat model ``[1, 0, ...]`` gives ``pi k / (order + 1)``.
-    """
-    polynomial = np.asarray(a, dtype=np.float64)
-    order = polynomial.shape[-1] - 1
-    flat = np.ascontiguousarray(polynomial.reshape(-1, order + 1))
-    out = np.empty((len(flat), order))
-    _lsf_frames(flat, out)
-    return out.reshape(*polynomial.shape[:-1], order)
+    out[1:] /= np.arange(1.0, n + 1)[:, None]
+    out[0] = np.log(np.where(gain > 0, gain, np.nan)).ravel()
+    return out.T.reshape(*polynomial.shape[:-1], n + 1)

@@ -249,21 +249,16 @@ class ShortTime:
             if align == "left":
                 count = 1 + max(0, len(signal) - length) // self.hop
             starts = np.arange(count) * self.hop - (length // 2 if align == "centre" else 0)
-            weights = window(window_name, length)
+            weights, ones = window(window_name, length), np.ones(length)
             out = np.empty((count, points // 2 + 1))
             # One zero-padded buffer for all blocks: letting the FFT pad takes longer than the FFT.
             buffer = np.zeros((min(BLOCK, count), points))
             for first in range(0, count, BLOCK):
                 at = starts[first : first + BLOCK]
                 block = buffer[: len(at)]
+                cut_frames(signal, at, weights if not preemphasis else ones, block)
                 if preemphasis:
-                    cut_frames(signal, at, np.ones(length), block)
-                    first_samples = block[:, 0] * (1 - preemphasis)
-                    block[:, 1:length] -= preemphasis * block[:, : length - 1]
-                    block[:, 0] = first_samples
-                    block[:, :length] *= weights
-                else:
-                    cut_frames(signal, at, weights, block)
+                    _emphasise(block[:, :length], preemphasis, weights)
                 squared_magnitude(scipy.fft.rfft(block, axis=1), out[first : first + BLOCK])
             return out
 
@@ -309,6 +304,19 @@ def cut_frames(
 
 
 @jit
+def _emphasise(frames: Reals, a: float, weights: Floats) -> None:
+    """``y[n] = x[n] - a x[n-1]``, ``y[0] = (1 - a) x[0]``, then the window; in place."""
+    length = len(weights)
+    for i in range(len(frames)):
+        row = frames[i, :length]
+        first = row[0]
+        here, before = row[1:], row[: length - 1].copy()
+        for j in range(length - 1):
+            here[j] = (here[j] - a * before[j]) * weights[j + 1]
+        row[0] = (1 - a) * first * weights[0]
+
+
+@jit
 def _squared_magnitude(parts: Reals, out: Reals) -> None:
     for i in range(out.shape[0]):
         for k in range(out.shape[1]):
@@ -346,6 +354,7 @@ class Descriptor:
     params : settings handed to `compute`; part of the cache key.
     version : goes up whenever a value changes; part of the cache key.
     licence : licence of the code that computes it; carried into every table made with it.
+    oracle : one line: what the tests hold it against, and how closely.
     """
 
     name: str
@@ -359,6 +368,7 @@ class Descriptor:
     params: Mapping[str, Any] = field(default_factory=dict)
     version: int = 1
     licence: str = "Apache-2.0"
+    oracle: str = ""
 
     @property
     def units(self) -> tuple[str, ...]:

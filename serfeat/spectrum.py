@@ -8,7 +8,7 @@ The last axis is the axis of bins, lags, bands or coefficients; any axes before 
 Contents
 --------
 scales       : `hz_to_mel`, `mel_to_hz`, `hz_to_bark`, `bark_to_hz`, `hz_to_erb_rate`, `erb`
-banks        : `mel_filterbank`
+banks        : `mel_filterbank`; `serfeat.bands` weights spectra by it
 transforms   : `dct_ortho`, `autocorrelation`, `delta`
 
 Linear prediction from an autocorrelation is `serfeat.prediction`.
@@ -45,6 +45,7 @@ __all__ = [
     "hz_to_mel",
     "mel_filterbank",
     "mel_to_hz",
+    "moving_average",
 ]
 
 MelScale = Literal["slaney", "htk"]
@@ -109,6 +110,7 @@ def mel_filterbank(
     scale: MelScale = "slaney",
     linear_in: Literal["hz", "mel"] | None = None,
     area_norm: bool | None = None,
+    first_bin: int | None = None,
 ) -> Floats:
     """Weights of triangular bands that are equally wide on a mel scale.
 
@@ -123,12 +125,13 @@ def mel_filterbank(
         ``"slaney"``, mel for ``"htk"``.
     area_norm : divide each band by half its width in Hz, instead of peak 1; default only for
         ``"slaney"``.
+    first_bin : lowest bin with a weight. Default 0 for ``"slaney"``; for ``"htk"``
+        ``floor(f_low n_fft / sr + 1.5)``: HTK and openSMILE leave out the bin at 0 Hz, and the
+        first one above `f_low` where that is near.
 
     Returns
     -------
     (n_bands, n_fft // 2 + 1), shared and read-only. A band narrower than the bins may be all 0.
-    With ``"htk"`` the lowest bin with a weight is ``floor(f_low n_fft / sr + 1.5)``: HTK and
-    openSMILE leave out the bin at 0 Hz, and the first one above `f_low` where that is near.
 
     Raises
     ------
@@ -153,8 +156,8 @@ def mel_filterbank(
     bank = np.maximum(0.0, np.minimum(rising, falling))
     if area_norm if area_norm is not None else scale == "slaney":
         bank *= (2.0 / (edges_hz[2:] - edges_hz[:-2]))[:, None]
-    if scale == "htk":
-        bank[:, : int(f_low * n_fft / sr + 1.5)] = 0.0
+    lowest = int(f_low * n_fft / sr + 1.5) if scale == "htk" else 0
+    bank[:, : lowest if first_bin is None else first_bin] = 0.0
     bank.flags.writeable = False
     return bank
 
@@ -259,3 +262,32 @@ def delta(values: ArrayLike, width: int = 2) -> Floats:
     out /= 2 * sum(j * j for j in range(1, width + 1))
     # The centre frame has weight 0, but a slope through an undefined value is undefined.
     return np.where(np.isnan(c), np.nan, out)
+
+
+def moving_average(values: ArrayLike, width: int = 3) -> Floats:
+    """Mean of each frame and its neighbours, openSMILE's ``sma3`` and ``sma3nz``.
+
+    Parameters
+    ----------
+    values : (n_frames,) or (n_frames, k).
+    width : frames, odd.
+
+    Returns
+    -------
+    The shape of `values`. Frames beyond the ends and undefined ones take no part; an undefined
+    frame stays NaN.
+    """
+    c = np.asarray(values, dtype=np.float64)
+    if width < 1 or width % 2 == 0:
+        raise FeatureError(
+            f"an average over {width} frames, expected an odd number", code="bad-count"
+        )
+    total, count = np.zeros_like(c), np.zeros_like(c)
+    known = np.isfinite(c)
+    filled = np.where(known, c, 0.0)
+    for shift in range(-(width // 2), width // 2 + 1):
+        here = slice(max(shift, 0), len(c) + min(shift, 0))
+        there = slice(max(-shift, 0), len(c) + min(-shift, 0))
+        total[there] += filled[here]
+        count[there] += known[here]
+    return np.where(known, total / np.maximum(count, 1), np.nan)

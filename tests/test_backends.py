@@ -12,7 +12,7 @@ from serfeat.backends import why_absent, with_backend
 from serfeat.cli import main
 from serfeat.errors import FeatureError, MissingExtraError, UnknownNameError
 from serfeat.features import FEATURE_SETS, feature_set
-from serfeat.lld import DESCRIPTORS, mfcc, opensmile
+from serfeat.lld import DESCRIPTORS, opensmile
 from serfeat.lld.backends import BACKENDS, DISTRIBUTIONS, require
 from serfeat.lld.intensity import DESCRIPTORS as _INTENSITY
 from serfeat.lld.loudness import DESCRIPTORS as _LOUDNESS
@@ -127,12 +127,9 @@ def test_opensmiles_cepstra_are_ours(hop: float) -> None:
     x += np.round(30 * np.random.default_rng(2).standard_normal(len(x))) / 32768
     st = ShortTime(x, SR, hop)
     theirs = {name: d(st) for name, d in BACKENDS["opensmile"].items()}
-    htk = mfcc(x, SR, hop=hop, convention="htk", f_low=20.0)
-    np.testing.assert_allclose(theirs["mfcc"], htk, atol=2e-3)
+    np.testing.assert_allclose(theirs["mfcc"], DESCRIPTORS["mfcc"](st), atol=2e-3)
     np.testing.assert_allclose(theirs["plp"], DESCRIPTORS["plp"](st), atol=1e-4)
     np.testing.assert_allclose(theirs["energy"], DESCRIPTORS["energy"](st), atol=5e-3)
-    mixed = np.abs(theirs["mfcc"] - DESCRIPTORS["mfcc"](st))  # pre-emphasis before, not after
-    assert 1e-3 < np.median(mixed) < 2.0
     lpc = theirs["lpc"] - DESCRIPTORS["lpc"](st)[:, :12]
     assert np.median(np.abs(lpc)) < 1e-2
     zcr = theirs["zcr"] - DESCRIPTORS["zcr"](st)

@@ -7,7 +7,7 @@ import pytest
 from scipy.linalg import solve_toeplitz
 from scipy.signal import lfilter
 
-from serfeat import prediction
+from serfeat import line_spectrum, prediction
 from serfeat.errors import FeatureError
 
 POLES = [0.95 * np.exp(0.5j), 0.95 * np.exp(-0.5j), 0.9 * np.exp(1.6j), 0.9 * np.exp(-1.6j)]
@@ -26,6 +26,7 @@ def direct_lags(x: np.ndarray, n: int) -> np.ndarray:
 
 @pytest.mark.parametrize("order", [1, 2, 12, 18])
 def test_levinson_solves_the_normal_equations(frames: np.ndarray, order: int) -> None:
+    """Seen to catch lags in the wrong order, an error that grows by 1 + k^2, a lost middle one."""
     r = direct_lags(frames, order + 1)
     model = prediction.levinson(r)
     expected = [np.r_[1, -solve_toeplitz(q[:order], q[1:])] for q in r]
@@ -79,7 +80,7 @@ def test_burg_of_silence_dc_and_short_frames() -> None:
 
 
 def test_lpcc_is_the_cepstrum_of_the_model() -> None:
-    """Catches k/n turned into n/k and a lost first term; the FFT cepstrum knows no recursion."""
+    """Seen to catch a factor n lost in the recursion; the FFT cepstrum knows no recursion."""
     cepstrum = np.fft.ifft(np.log(4.0 / np.abs(np.fft.fft(AR4, 8192)) ** 2)).real
     got = prediction.lpcc(AR4, 4.0, 30)
     np.testing.assert_allclose(got, cepstrum[:31], atol=1e-12)
@@ -92,15 +93,18 @@ def test_lpcc_of_one_pole_is_a_power_series() -> None:
 
 
 def test_lsf_golden() -> None:
-    """Values of pysptk.lpc2lsp for the same polynomial."""
+    """Values of pysptk.lpc2lsp for the same polynomial.
+
+    Seen to catch the trivial roots divided out the wrong way round, a series not doubled.
+    """
     expected = [0.48692843, 0.63844796, 1.51262642, 1.70125134]
-    np.testing.assert_allclose(prediction.lsf(AR4), expected, atol=1e-8)
+    np.testing.assert_allclose(line_spectrum.lsf(AR4), expected, atol=1e-8)
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 12, 13, 24])
 def test_lsf_are_the_roots_of_the_sum_and_difference(frames: np.ndarray, order: int) -> None:
     a = prediction.levinson(direct_lags(frames, order + 1)).a
-    for got, poly in zip(prediction.lsf(a), a, strict=True):
+    for got, poly in zip(line_spectrum.lsf(a), a, strict=True):
         ends = np.r_[poly, 0], np.r_[0, poly[::-1]]
         roots = np.concatenate([np.roots(ends[0] + ends[1]), np.roots(ends[0] - ends[1])])
         angles = np.angle(roots)
@@ -108,16 +112,63 @@ def test_lsf_are_the_roots_of_the_sum_and_difference(frames: np.ndarray, order: 
         np.testing.assert_allclose(got, expected, atol=1e-7)
 
 
+@pytest.mark.parametrize("width", [0.02, 0.002])
+def test_lsf_of_sharp_resonances(width: float) -> None:
+    """Roots of P closer than the cells of the first grid (0.05 rad), then than those of the second.
+
+    A minimum-phase A made of alternating frequencies: ``A = (P + Q) / 2``. Seen to fail without
+    the finer grids.
+    """
+    expected = np.array([0.603, 0.603 + width, 0.603 + 1.5 * width, 1.6, 2.0, 2.5])
+    p, q = np.ones(1), np.ones(1)
+    for i, w in enumerate(expected):
+        factor = [1.0, -2 * np.cos(w), 1.0]
+        p, q = (np.convolve(p, factor), q) if i % 2 == 0 else (p, np.convolve(q, factor))
+    a = (np.convolve(p, [1, 1]) + np.convolve(q, [1, -1])) / 2
+    got = line_spectrum.lsf(np.stack([a[:-1], np.r_[1, np.zeros(6)]]))
+    np.testing.assert_allclose(got[0], expected, atol=1e-9)
+    np.testing.assert_allclose(got[1], np.pi * np.arange(1, 7) / 7, atol=1e-12)
+
+
 def test_lsf_of_flat_and_unstable_models() -> None:
-    np.testing.assert_allclose(prediction.lsf([1, 0, 0, 0, 0]), np.pi * np.arange(1, 5) / 5)
-    assert np.isnan(prediction.lsf([1.0, -2.0, 1.5])).all()  # poles outside the circle
-    assert np.isnan(prediction.lsf([1.0, np.nan, 0.1])).all()
+    np.testing.assert_allclose(line_spectrum.lsf([1, 0, 0, 0, 0]), np.pi * np.arange(1, 5) / 5)
+    assert np.isnan(line_spectrum.lsf([1.0, -2.0, 1.5])).all()  # poles outside the circle
+    assert np.isnan(line_spectrum.lsf([1.0, np.nan, 0.1])).all()
 
 
-def test_kernels_are_the_same_without_the_compiler(frames: np.ndarray) -> None:
-    r = direct_lags(frames[:3], 9)
-    compiled = prediction.levinson(r)
-    plain = prediction.LinearPrediction(np.zeros((3, 9)), np.zeros(3), np.zeros((3, 8)))
-    kernel = getattr(prediction._levinson_frames, "py_func", prediction._levinson_frames)
-    kernel(r, *plain)
-    np.testing.assert_allclose(plain.a, compiled.a, atol=1e-13)
+def test_kernels_are_the_plain_versions(frames: np.ndarray) -> None:
+    """A full tile and a rest; among them silence, a tone, NaN and what is no autocorrelation.
+
+    Seen to catch a recursion that goes on after it was stopped, a sign in the cepstrum's kernel.
+    """
+    x = np.random.default_rng(1).standard_normal((130, 400)) * np.hamming(400)
+    x[7], x[70], x[129] = 0.0, np.cos(0.3 * np.arange(400)), np.nan
+    r = np.ascontiguousarray(direct_lags(x, 13).T)
+    r[:, 100] = np.cos(0.3 * np.arange(13))  # perfectly predictable from order 2
+    r[:4, 101] = [1.0, 0.5, 1.5, 0.5]  # no autocorrelation: |k| > 1 at order 2, less at order 3
+    both = []
+    for levinson, lpcc in (
+        (prediction._levinson_plain, prediction._lpcc_plain),
+        (prediction._levinson_kernel, prediction._lpcc_kernel),
+    ):
+        model = np.empty((13, 130)), np.empty(130), np.empty((12, 130))
+        cepstrum = np.zeros((21, 130))
+        with np.errstate(all="ignore"):  # uncompiled, the kernel would warn of 0 / 0
+            levinson(r, *model)
+            lpcc(model[0], cepstrum)
+        both.append((*model, cepstrum))
+    assert (both[0][2][1:, 101] == 0).all()
+    for plain, compiled in zip(*both, strict=True):
+        np.testing.assert_allclose(compiled, plain, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 12])
+def test_lsf_kernel_is_the_plain_version(
+    frames: np.ndarray, order: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = prediction.levinson(direct_lags(frames, order + 1)).a
+    both = []
+    for refine in (line_spectrum._refine_plain, line_spectrum._refine_kernel):
+        monkeypatch.setattr(line_spectrum, "_refine", refine)
+        both.append(line_spectrum.lsf(a))
+    np.testing.assert_allclose(*both, atol=1e-12)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from serfeat import spectrum
+from serfeat import bands, spectrum
 from serfeat.errors import FeatureError
+from serfeat.jit import COMPILED
 
 
 @pytest.fixture
@@ -76,6 +77,48 @@ def test_bank_is_cut_at_nyquist_and_read_only() -> None:
     assert not bank.flags.writeable
     with pytest.raises(FeatureError, match="f_low < f_high"):
         spectrum.mel_filterbank(8000, 256, 26, f_low=5000)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 41])
+def test_band_powers_are_the_matrix_product(n: int) -> None:
+    """Groups of four frames and a rest; a band without bins is at the floor.
+
+    Seen to catch a rest that is left out, a first bin that is one too high, a lost floor.
+    """
+    power = np.random.default_rng(0).random((n, 257))
+    weights = np.array(spectrum.mel_filterbank(16000, 512, 26, scale="htk"))
+    weights[3] = 0.0
+    bank = bands.sparse_bank(weights)
+    expected = np.maximum(power @ weights.T, 2.0)
+    assert (expected == 2.0).any()
+    np.testing.assert_allclose(bands.band_powers(power, bank, 2.0), expected, rtol=1e-12)
+    out = np.full((n, 26), np.nan)
+    kernel = getattr(bands._band_sums, "py_func", bands._band_sums)
+    kernel(power, bank.first, bank.start, bank.weights, 2.0, out)
+    np.testing.assert_allclose(out, expected, rtol=1e-12)
+
+
+def test_band_powers_of_a_full_bank() -> None:
+    weights = np.random.default_rng(0).random((5, 257))
+    power = np.random.default_rng(1).random((9, 257))
+    got = bands.band_powers(power, bands.sparse_bank(weights))
+    np.testing.assert_allclose(got, power @ weights.T, rtol=1e-12)
+
+
+@pytest.mark.skipif(not COMPILED, reason="a matrix product has no such promise")
+def test_band_powers_do_not_depend_on_the_neighbours() -> None:
+    """The same bits for a frame alone as among others."""
+    power = np.random.default_rng(0).random((11, 257))
+    bank = bands.sparse_bank(spectrum.mel_filterbank(16000, 512, 26, scale="htk"))
+    whole = bands.band_powers(power, bank)
+    for t in range(11):
+        np.testing.assert_array_equal(bands.band_powers(power[t : t + 1], bank)[0], whole[t])
+
+
+def test_first_bin_overrides_htks_rule() -> None:
+    kept = spectrum.mel_filterbank(16000, 512, 23, f_low=20.0, scale="htk", first_bin=0)
+    assert kept[0, 1] > 0
+    assert spectrum.mel_filterbank(16000, 512, 23, f_low=20.0, scale="htk")[0, 1] == 0
 
 
 # -------------------------------------------------------------------------------------- transforms

@@ -9,8 +9,7 @@ With another hop than 10 ms a frame takes the nearest row.
 Three kinds of numbers come out:
 
 * "zcr", "energy", "mfcc", "plp", "lpc": the same quantity as ours, from openSMILE's components with
-  our settings (`opensmile_frames.conf`); they differ by its 32-bit arithmetic, and "mfcc" by 0.2
-  (mfcc_0) to 1 (mfcc_9) because HTK and openSMILE put the pre-emphasis before the window;
+  our settings (`opensmile_frames.conf`); they differ by its 32-bit arithmetic;
 * "f0", "f0_shs", "formants", "loudness": the same quantity by another method, from eGeMAPS: F0 by
   subharmonic summation in 60 ms (about 4 cents high), formants from 20 ms without pre-emphasis
   (300 Hz from ours and from Praat's in the median); all of them smoothed over three frames;

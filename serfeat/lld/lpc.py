@@ -34,16 +34,17 @@ Sources
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from functools import lru_cache
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from serfeat.errors import FeatureError, did_you_mean
+from serfeat.line_spectrum import lsf as lsf_of
 from serfeat.prediction import LinearPrediction, burg, levinson
 from serfeat.prediction import lpcc as lpcc_of
-from serfeat.prediction import lsf as lsf_of
-from serfeat.shorttime import Descriptor, ShortTime, Window, window
+from serfeat.shorttime import Descriptor, ShortTime, window
 from serfeat.spectrum import autocorrelation
 from serfeat.types import Bools, Floats
 
@@ -51,14 +52,14 @@ __all__ = ["DESCRIPTORS", "LpcModel", "Method", "covariance", "lpc", "lpcc", "ls
 
 Method = Literal["autocorrelation", "covariance", "burg"]
 
-# The window that a method expects.
-WINDOWS: dict[str, Window] = {"autocorrelation": "hamming", "covariance": "rect", "burg": "rect"}
-
 GAIN_FLOOR_DB = -120.0
 
 # White noise 90 dB below the frame: bounds the condition of the equations where the recording has
 # no energy in part of the band (a telephone call stored at 16 kHz); invisible elsewhere.
 WHITE_NOISE = 1e-9
+
+# Frames that the covariance method solves at a time: bounds its memory.
+BLOCK = 256
 
 
 class LpcModel(NamedTuple):
@@ -107,7 +108,7 @@ def lpc(
     hop, length : s between frames, and of the window.
     order : number of coefficients; default ``2 + sr / 1000``: a pole pair per kHz and two more.
     method : see the module.
-    preemphasis : coefficient, inside each frame, 0 for none.
+    preemphasis : coefficient, inside each frame, 0 for none; the descriptors take 0.97.
     white_noise : part of lag 0 that is added to it, autocorrelation method only.
     align : ``"centre"`` for the toolkit's grid, ``"left"`` for HTK's and openSMILE's framing.
 
@@ -193,15 +194,35 @@ def covariance(frames: ArrayLike, order: int) -> LinearPrediction:
             "length > 2 * order",
             code="bad-order",
         )
-    a, error = np.zeros((len(x), order + 1)), np.zeros(len(x))
+    a, error = np.empty((len(x), order + 1)), np.empty(len(x))
     a[:, 0] = 1.0
-    for t, frame in enumerate(x):
-        # Row n of the design holds s[n-1] ... s[n-order].
-        past = np.lib.stride_tricks.sliding_window_view(frame[:-1], order)[:, ::-1]
-        solution = np.linalg.lstsq(past, frame[order:], rcond=None)[0]
-        a[t, 1:] = -solution
-        error[t] = np.mean((frame[order:] - past @ solution) ** 2)
+    # Row n of the design holds s[n-1] ... s[n-order], then s[n] itself.
+    columns = [*range(order - 1, -1, -1), order]
+    rows = np.lib.stride_tricks.sliding_window_view(x, order + 1, axis=1)
+    for first in range(0, len(x), BLOCK):
+        block = slice(first, first + BLOCK)
+        # Q is never needed: the last column of R is Q'y, and below its top is the residual.
+        r: Floats = np.linalg.qr(rows[block][:, :, columns], mode="r")  # type: ignore[assignment]
+        design, target = r[:, :order, :order], r[:, :order, order]
+        solution = _least_squares(design, target, rows.shape[1])
+        rest = target - np.einsum("tij,tj->ti", design, solution)
+        error[block] = ((rest**2).sum(axis=1) + r[:, order, order] ** 2) / rows.shape[1]
+        a[block, 1:] = 0.0 - solution
     return LinearPrediction(a, error, _reflection(a))
+
+
+def _least_squares(design: Floats, target: Floats, n_rows: int) -> Floats:
+    """Shortest solutions of (k, p, p) triangular systems; `n_rows` sets LAPACK's cut-off."""
+    diagonal = np.abs(np.einsum("tii->ti", design))
+    clear = diagonal.min(axis=1) > 1e-10 * diagonal.max(axis=1)
+    out = np.empty(target.shape)
+    out[clear] = np.linalg.solve(design[clear], target[clear, :, None])[:, :, 0]
+    if not clear.all():
+        u, s, vh = np.linalg.svd(design[~clear])
+        kept = s > np.finfo(float).eps * n_rows * s[:, :1]
+        part = np.einsum("tij,ti->tj", u, target[~clear]) / np.where(kept, s, np.inf)
+        out[~clear] = np.einsum("tij,ti->tj", vh, part)
+    return out
 
 
 def _reflection(a: Floats) -> Floats:
@@ -230,8 +251,8 @@ def _model(
     align: Literal["centre", "left"] = "centre",
 ) -> LpcModel:
     """Model of a clip on its grid, computed once for LPC, LPCC and LSF."""
-    if method not in WINDOWS:
-        raise did_you_mean("LPC method", method, WINDOWS)
+    if method not in get_args(Method):
+        raise did_you_mean("LPC method", method, get_args(Method))
     samples = round(length * st.sr)
     if not 1 <= order < samples:
         raise FeatureError(
@@ -241,7 +262,6 @@ def _model(
     key = ("lpc", order, samples, method, preemphasis, white_noise, align)
 
     def make() -> LpcModel:
-        weights = window(WINDOWS[method], samples)
         if method == "autocorrelation":
             # A transform of at least length + order points: no lag wraps around.
             n_fft = 1 << (samples + order - 1).bit_length()
@@ -251,7 +271,7 @@ def _model(
             lags = autocorrelation(power, order + 1)
             lags[:, 0] *= 1.0 + white_noise
             model = levinson(lags)
-            mean_square = model.error / (weights**2).sum()
+            mean_square = model.error / _window_energy(samples)
         else:
             frames = _emphasised(st.frames(samples, align=align), preemphasis)
             model = covariance(frames, order) if method == "covariance" else burg(frames, order)
@@ -262,6 +282,12 @@ def _model(
         return LpcModel(model.a, gain, model.reflection)
 
     return st.memo(key, make)
+
+
+@lru_cache(maxsize=16)
+def _window_energy(samples: int) -> float:
+    """Sum of the squared Hamming window: from a sum over a frame to a mean square."""
+    return float((window("hamming", samples) ** 2).sum())
 
 
 def _emphasised(frames: Floats, preemphasis: float) -> Floats:
@@ -276,9 +302,10 @@ def _emphasised(frames: Floats, preemphasis: float) -> Floats:
 
 def _lpc(st: ShortTime, *, order: int = 12, **settings: object) -> Floats:
     model = _model(st, order=order, **settings)  # type: ignore[arg-type]  # checked by _model
-    floor = 10.0 ** (GAIN_FLOOR_DB / 20)
-    gain_db = 20 * np.log10(np.maximum(model.gain, floor))
-    return np.column_stack([model.coefficients, gain_db])
+    out = np.empty((len(model.a), order + 1))
+    np.subtract(0.0, model.a[:, 1:], out=out[:, :order])
+    out[:, order] = 20 * np.log10(np.maximum(model.gain, 10.0 ** (GAIN_FLOOR_DB / 20)))
+    return out
 
 
 def _lpcc(st: ShortTime, *, n: int = 12, order: int = 12, **settings: object) -> Floats:
@@ -298,9 +325,11 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         unit=(*("1",) * 12, "dB"),
         summary="Linear prediction: coefficients a_k of s[n] = sum a_k s[n-k] + e[n] and level of "
         "the residual re full scale; silence: 0 and -120 dB",
-        source="Makhoul 1975, autocorrelation method, order 12, 25 ms Hamming window",
+        source="Makhoul 1975, autocorrelation method, order 12, pre-emphasis 0.97, 25 ms Hamming "
+        "window",
         compute=_lpc,
-        params={"order": 12},
+        params={"order": 12, "preemphasis": 0.97},
+        version=2,
     ),
     Descriptor(
         name="lpcc",
@@ -309,7 +338,8 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         summary="Cepstrum of the LPC spectrum; silence: 0",
         source="Atal 1974 on the model of lpc",
         compute=_lpcc,
-        params={"n": 12, "order": 12},
+        params={"n": 12, "order": 12, "preemphasis": 0.97},
+        version=2,
     ),
     Descriptor(
         name="lsf",
@@ -318,7 +348,8 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         summary="Line spectral frequencies of the LPC model",
         source="Soong & Juang 1984 on the model of lpc",
         compute=_lsf,
-        params={"order": 12},
+        params={"order": 12, "preemphasis": 0.97},
+        version=2,
         undefined="in digital silence",
     ),
 )

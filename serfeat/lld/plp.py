@@ -48,10 +48,11 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-import scipy.signal
 from numpy.typing import ArrayLike
 
+from serfeat.bands import SparseBank, band_powers, sparse_bank
 from serfeat.errors import FeatureError, did_you_mean
+from serfeat.jit import COMPILED, jit
 from serfeat.prediction import levinson, lpcc
 from serfeat.shorttime import Descriptor, ShortTime
 from serfeat.spectrum import (
@@ -139,7 +140,8 @@ def plp(
         logarithm is not a power spectrum, so its cosine transform is given and `order` plays no
         part.
     rasta : filter the log bands over time; the filter is meant for a hop of 10 ms.
-    preemphasis : inside each frame, 0 for none; the loudness curve already emphasises.
+    preemphasis : inside each frame, 0 for none; the descriptor "plp" takes 0.97, as HTK's and
+        openSMILE's configurations do.
     lifter : instead of the variant's.
     align : ``"centre"`` for the toolkit's grid, ``"left"`` for HTK's and openSMILE's framing.
 
@@ -189,32 +191,46 @@ def _cepstra(
     n = order if n_cepstra is None else n_cepstra
     samples = max(1, round(length * st.sr))
     power = st.power(samples, window_name="hamming", preemphasis=preemphasis, align=align)
-    weights, centres = critical_bands(variant, st.sr, 2 * (power.shape[1] - 1))
-    bands = np.maximum((power @ weights.T) * INT16_POWER, 1.0)
+    n_fft = 2 * (power.shape[1] - 1)
+    bank, log_weights = _log_bands(variant, st.sr, n_fft)
+    bands = band_powers(power, bank, 1.0)
+    np.log(bands, out=bands)
     if rasta:
-        bands = np.exp(rasta_filter(np.log(bands)))
-    bands *= equal_loudness(centres, above_5_khz=kind.above_5_khz)
+        bands = rasta_filter(bands)
+    bands += log_weights
     if compression == "log":
-        cepstrum = dct_ortho(np.log(bands), n + 1)
+        cepstrum = dct_ortho(bands, n + 1)
     else:
-        cepstrum = _all_pole_cepstrum(bands ** EXPONENTS[compression], order, n)
+        bands *= EXPONENTS[compression]
+        lags = np.exp(bands, out=bands) @ _lag_weights(bands.shape[1], order)
+        model = levinson(lags)
+        cepstrum = lpcc(model.a, model.error, n)
     size = kind.lifter if lifter is None else lifter
     if size:
         cepstrum *= 1 + size / 2 * np.sin(np.pi * np.arange(n + 1) / size)
     return cepstrum
 
 
-def _all_pole_cepstrum(loudness: Floats, order: int, n: int) -> Floats:
-    """(n_frames, n + 1) cepstrum of the all-pole model of an auditory spectrum (step 5 and 6)."""
-    points = loudness.shape[1] + 2
-    if not 1 <= order < points:
+@lru_cache(maxsize=32)
+def _log_bands(variant: str, sr: int, n_fft: int) -> tuple[SparseBank, Floats]:
+    """Bank for the 16-bit scale, and the logarithm of each band's weight for equal loudness."""
+    weights, centres = critical_bands(variant, sr, n_fft)
+    loudness = equal_loudness(centres, above_5_khz=VARIANTS[variant].above_5_khz)
+    return sparse_bank(weights * INT16_POWER), np.log(loudness)
+
+
+@lru_cache(maxsize=32)
+def _lag_weights(n_bands: int, order: int) -> Floats:
+    """(n_bands, order + 1): from the loudness of the bands to its autocorrelation (step 5).
+
+    The inverse DFT is linear, and so is repeating the first and the last band at the ends.
+    """
+    if not 1 <= order <= n_bands + 1:
         raise FeatureError(
-            f"PLP order {order} on {points - 2} bands, expected 1 to {points - 1}",
-            code="bad-order",
+            f"PLP order {order} on {n_bands} bands, expected 1 to {n_bands + 1}", code="bad-order"
         )
-    ends = np.concatenate([loudness[:, :1], loudness, loudness[:, -1:]], axis=1)
-    model = levinson(autocorrelation(ends, order + 1))
-    return lpcc(model.a, model.error, n)
+    ends = np.pad(np.eye(n_bands), ((0, 0), (1, 1)), mode="edge")
+    return autocorrelation(ends, order + 1)
 
 
 # ---------------------------------------------------------------------------------- critical bands
@@ -306,9 +322,26 @@ def rasta_filter(log_bands: ArrayLike) -> Floats:
     (n_frames, n_bands).
     """
     bands = np.asarray(log_bands, dtype=np.float64)
-    b, a = 0.1 * np.array([2.0, 1.0, 0.0, -1.0, -2.0]), np.array([1.0, -0.94])
-    state = scipy.signal.lfilter_zi(b, a)[:, None] * bands[0]
-    return np.asarray(scipy.signal.lfilter(b, a, bands, axis=0, zi=state)[0])
+    x = np.concatenate([np.repeat(bands[:1], 4, axis=0), bands])
+    out: Floats = 0.1 * (2.0 * x[4:] + x[3:-1] - x[1:-3] - 2.0 * x[:-4])
+    _leak(out, 0.94)
+    return out
+
+
+def _leak_plain(x: Floats, pole: float) -> None:
+    """``y[t] = x[t] + pole y[t-1]`` over the first axis, in place; y is 0 before the first row."""
+    for t in range(1, len(x)):
+        x[t] += pole * x[t - 1]
+
+
+@jit
+def _leak_kernel(x: Floats, pole: float) -> None:
+    for t in range(1, x.shape[0]):
+        for band in range(x.shape[1]):
+            x[t, band] += pole * x[t - 1, band]
+
+
+_leak = _leak_kernel if COMPILED else _leak_plain
 
 
 def _without_level(st: ShortTime, **settings: object) -> Floats:
@@ -321,11 +354,13 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         name="plp",
         columns=tuple(f"plp_{k}" for k in range(1, 13)),
         unit="1",
-        summary="Perceptual linear prediction cepstrum: mel bands, equal loudness, order 12, "
+        summary="Perceptual linear prediction cepstrum: pre-emphasis 0.97 and mel bands as for "
+        "mfcc, equal loudness, order 12, "
         "liftered",
         source="Hermansky 1990; The HTK Book section 5.7; = openSMILE cPlp",
         compute=_without_level,
-        params={"order": 12, "variant": "htk"},
+        params={"order": 12, "variant": "htk", "preemphasis": 0.97},
+        version=2,
     ),
     Descriptor(
         name="rasta_plp",

@@ -53,8 +53,9 @@ def vowel(name: str, f0: float | None, sr: int = 10000, seconds: float = 1.0) ->
 def test_vowels(name: str, f0: float | None, method: Method) -> None:
     """Klatt vowels. Catches peak picking, sr in place of sr / 2 pi, no pre-emphasis, a wrong order.
 
-    100 Hz: F1 within 10 Hz, F2 and F3 within 1 % (selective: 13 Hz, 1.1 %). 200 Hz: within 45 Hz or 5 %, since the harmonics
-    draw the poles. Noise through the same resonators, 100 ms windows: within 1 %.
+    100 Hz: F1 within 10 Hz, F2 and F3 within 1 % (selective: 13 Hz, 1.1 %).
+    200 Hz: within 45 Hz or 5 %, since the harmonics draw the poles. Noise through the same
+    resonators, 100 ms windows: within 1 %.
     """
     length = 0.1 if f0 is None else 0.025
     got = formants(vowel(name, f0), 10000, ceiling=5000, length=length, method=method)

@@ -24,10 +24,10 @@ def noise() -> np.ndarray:
 
 # ------------------------------------------------------------------------------------- closed form
 def test_covariance_is_exact_on_an_impulse_response() -> None:
-    """Catches a design matrix shifted by one sample or in reversed order."""
+    """Seen to catch a design matrix in reversed order."""
     h = lfilter([1], AR4, np.r_[1, np.zeros(199)])
     model = covariance(h[None, 5:], 4)
-    np.testing.assert_allclose(model.a[0], AR4, atol=1e-11)
+    np.testing.assert_allclose(model.a[0], AR4, atol=1e-14)
     assert model.error[0] < 1e-24
     assert (np.abs(model.reflection) < 1).all()
 
@@ -71,6 +71,25 @@ def test_reflection_of_covariance_agrees_with_levinson(noise: np.ndarray) -> Non
 
     model = lpc(noise, 16_000, order=12)
     np.testing.assert_allclose(_reflection(model.a), model.reflection, atol=1e-8)
+
+
+def test_covariance_is_lapacks_least_squares(noise: np.ndarray) -> None:
+    """Frame by frame with ``np.linalg.lstsq``, also where a frame does not determine the solution.
+
+    Seen to catch the columns in reverse, a residual without the part below R, no cut-off of the
+    singular values.
+    """
+    n = np.arange(400)
+    frames = ShortTime(noise, 16_000).frames(400)[3:90].copy()
+    frames[5], frames[6], frames[7] = 0.0, 0.3, np.cos(0.3 * n)  # silence, DC, a tone
+    frames[8] = 1e-6 * frames[9]
+    model = covariance(frames, 12)
+    for t, frame in enumerate(frames):
+        past = np.array([frame[12 - k : 400 - k] for k in range(1, 13)]).T
+        solution = np.linalg.lstsq(past, frame[12:], rcond=None)[0]
+        np.testing.assert_allclose(-model.a[t, 1:], solution, atol=1e-9)
+        error = np.mean((frame[12:] - past @ solution) ** 2)
+        assert model.error[t] == pytest.approx(error, rel=1e-9, abs=1e-28)
 
 
 def test_unstable_least_squares_is_flagged() -> None:
@@ -140,6 +159,15 @@ def test_families_share_one_spectrum_and_one_model(noise: np.ndarray) -> None:
     kinds = [key[0] for key in st._memory]
     assert kinds.count("power") == 1
     assert kinds.count("lpc") == 1
+
+
+def test_descriptors_are_the_functions(noise: np.ndarray) -> None:
+    """Seen to catch columns with the sign of the inverse filter."""
+    st, model = ShortTime(noise, 16_000), lpc(noise, 16_000, order=12, preemphasis=0.97)
+    np.testing.assert_array_equal(LPC(st)[:, :12], model.coefficients)
+    np.testing.assert_allclose(LPC(st)[:, 12], 20 * np.log10(model.gain), rtol=1e-12)
+    np.testing.assert_array_equal(LPCC(st), lpcc(noise, 16_000, preemphasis=0.97))
+    np.testing.assert_array_equal(LSF(st), lsf(noise, 16_000, preemphasis=0.97))
 
 
 # -------------------------------------------------------------------------------- degenerate input

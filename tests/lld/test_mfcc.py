@@ -1,111 +1,115 @@
-"""MFCC against librosa, openSMILE's binary and TIM-Net's published row."""
+"""MFCC against librosa, openSMILE's binary, Kaldi's code and TIM-Net's published row."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile as sf
 
 from serfeat.errors import FeatureError, UnknownNameError
 from serfeat.lld.mfcc import CONVENTIONS, DESCRIPTORS, centre_fit, mfcc
 from serfeat.shorttime import ShortTime
+from serfeat.spectrum import mel_filterbank
+from serfeat.types import Floats
 
 MFCC, MFCC39 = DESCRIPTORS
 
-# Specification text for openSMILE: waveform -> frames -> (pre-emphasis) -> Hamming -> FFT -> mel
-# -> MFCC, one level after the other.
-OPENSMILE = r"""
-[componentInstances:cComponentManager]
-instance[dataMemory].type=cDataMemory
-\{{\cm[source{{?}}:source include config]}}
-[componentInstances:cComponentManager]
-instance[cut].type=cFramer
-instance[emph].type=cVectorPreemphasis
-instance[taper].type=cWindower
-instance[spec].type=cTransformFFT
-instance[mag].type=cFFTmagphase
-instance[bands].type=cMelspec
-instance[cep].type=cMfcc
-instance[out].type=cVectorConcat
-[cut:cFramer]
-reader.dmLevel=wave
-writer.dmLevel=cut
-noPostEOIprocessing=1
-frameSize=0.025
-frameStep=0.01
-frameCenterSpecial=left
-[emph:cVectorPreemphasis]
-reader.dmLevel=cut
-writer.dmLevel=emph
-k={k}
-[taper:cWindower]
-reader.dmLevel={before}
-writer.dmLevel=taper
-winFunc=ham
-[spec:cTransformFFT]
-reader.dmLevel=taper
-writer.dmLevel=spec
-[mag:cFFTmagphase]
-reader.dmLevel=spec
-writer.dmLevel=mag
-[bands:cMelspec]
-reader.dmLevel=mag
-writer.dmLevel=bands
-htkcompatible=1
-usePower=1
-specScale=mel
-nBands=26
-lofreq={low}
-hifreq=8000
-[cep:cMfcc]
-reader.dmLevel=bands
-writer.dmLevel=cep
-htkcompatible=1
-firstMfcc=0
-lastMfcc=13
-cepLifter=22
-[out:cVectorConcat]
-reader.dmLevel=cep
-writer.dmLevel=lld
-\{{\cm[sink{{?}}:include external sink]}}
-"""
-
-
-@pytest.fixture
-def speechlike() -> np.ndarray:
-    """2 s of noise through two resonances, on the 16-bit grid, at 16 kHz."""
-    from scipy.signal import lfilter
-
-    poles = [0.97 * np.exp(0.3j), 0.97 * np.exp(-0.3j), 0.95 * np.exp(1j), 0.95 * np.exp(-1j)]
-    x = lfilter([1], np.poly(poles).real, np.random.default_rng(0).standard_normal(32_000))
-    return np.round(x / np.abs(x).max() * 0.5 * 32767) / 32767
+COMPONENT = "firstMfcc=0\nlastMfcc=13\ncepLifter=22"
 
 
 # ------------------------------------------------------------------- an independent implementation
 @pytest.mark.parametrize(("convention", "k", "low"), [("htk", 0.97, 0.0), ("serfeat", 0.0, 20.0)])
 def test_htk_is_opensmiles(
-    speechlike: np.ndarray, tmp_path: Path, convention: str, k: float, low: float
+    speechlike: np.ndarray,
+    opensmile_chain: Callable[..., Floats],
+    convention: str,
+    k: float,
+    low: float,
 ) -> None:
-    """Catches a shifted lifter, 2/M in place of sqrt(2/M), a pre-emphasis over the whole signal.
+    """Seen to catch a shifted lifter, 2/M in place of sqrt(2/M), 32768 for 32767.
 
     openSMILE computes in float32, hence 2e-4 on values up to 100. The band edge of 20 Hz catches a
     bank that keeps the bin at 31 Hz, which HTK leaves out.
     """
-    opensmile = pytest.importorskip("opensmile")
-    config = tmp_path / "chain.conf"
-    config.write_text(OPENSMILE.format(k=k, low=low, before="emph" if k else "cut"))
-    smile = opensmile.Smile(feature_set=str(config), feature_level="lld")
-    theirs = smile(speechlike.astype(np.float32) * np.float32(32767 / 32768), 16_000)[0].T
+    theirs = opensmile_chain(speechlike, "cMfcc", COMPONENT, k=k, low=low)
     theirs = np.roll(theirs, 1, axis=1)  # HTK writes coefficient 0 last
-    ours = mfcc(speechlike, 16_000, convention=convention, align="left")
+    ours = mfcc(speechlike, 16_000, convention=convention, preemphasis=k, align="left")
     theirs = theirs[: len(ours)]
     np.testing.assert_allclose(ours, theirs, atol=2e-4)
 
 
+@pytest.mark.parametrize("sr", [16_000, 8_000])
+@pytest.mark.parametrize("energy", [True, False])
+def test_kaldi_is_kaldis(speechlike: np.ndarray, sr: int, energy: bool) -> None:
+    """kaldi-native-fbank is Kaldi's own code; it computes in float32.
+
+    Seen to catch a window to the power of 0.8, HTK's lowest bin, the energy after pre-emphasis, a
+    mean that stays, and sqrt(2) on coefficient 0.
+    """
+    knf = pytest.importorskip("kaldi_native_fbank")
+    x = speechlike + 0.05  # an offset, for the removal of the mean
+    options = knf.MfccOptions()
+    options.frame_opts.dither = 0
+    options.frame_opts.samp_freq = sr
+    options.use_energy = energy
+    online = knf.OnlineMfcc(options)
+    online.accept_waveform(sr, (x * 32768).tolist())
+    online.input_finished()
+    theirs = np.array([online.get_frame(i) for i in range(online.num_frames_ready)])
+    ours = mfcc(x, sr, n=13, convention="kaldi", energy=energy, align="left")
+    assert ours.shape == theirs.shape
+    # Relative to each coefficient's size: near 0 a difference of logarithms keeps no digits.
+    size = np.abs(theirs).mean(axis=0)
+    assert (np.abs(ours - theirs) / size).max() < 1e-4
+
+
+def test_emphasis_of_the_spectrum_filters_the_windowed_frame(speechlike: np.ndarray) -> None:
+    """The spectral weight is the filter after the window, exactly: 400 + 1 samples fit into 512.
+
+    Seen to catch + 2 a cos w, a^2 left out, the weight of the magnitude.
+    """
+    from scipy.signal import lfilter
+
+    frames = ShortTime(speechlike, 16_000).frames(400) * np.hamming(400)
+    filtered = lfilter([1.0, -0.97], [1.0], np.pad(frames, ((0, 0), (0, 1))), axis=1)
+    power = np.abs(np.fft.rfft(filtered, 512)) ** 2
+    bank = mel_filterbank(16_000, 512, 26, f_low=20.0, f_high=8000.0, scale="htk")
+    logs = np.log(np.maximum(power @ bank.T * 32767.0**2, 1.0))
+    k = np.arange(14)
+    cosines = np.sqrt(2 / 26) * np.cos(np.pi * np.outer(np.arange(26) + 0.5, k) / 26)
+    expected = logs @ cosines * (1 + 11 * np.sin(np.pi * k / 22))
+    np.testing.assert_allclose(mfcc(speechlike, 16_000, emphasised="spectrum"), expected, atol=1e-9)
+
+
+@pytest.mark.corpus
+def test_order_of_filter_and_window_on_speech(emodb_root: Path) -> None:
+    """What the order of filter and window changes: weak high bands, into which low ones leak.
+
+    On every tenth file of EMO-DB coefficients 1 ... 13 differ by 0.82 in the median and by 7.2 in
+    the 95th percentile, where their standard deviation is 17; they correlate at 0.978 to 0.998.
+    Seen to fail without the pre-emphasis (median 3.7).
+    """
+    after, before = [], []
+    for file in sorted((emodb_root / "audio").glob("*.flac"))[::60]:
+        x, sr = sf.read(file)
+        after.append(mfcc(x, sr, emphasised="spectrum"))
+        before.append(mfcc(x, sr))
+    ours, theirs = np.concatenate(after)[:, 1:], np.concatenate(before)[:, 1:]
+    assert np.median(np.abs(ours - theirs)) < 1.0
+    assert np.percentile(np.abs(ours - theirs), 95) < 8.0
+    for k in range(13):
+        assert np.corrcoef(ours[:, k], theirs[:, k])[0, 1] > 0.97
+
+
 @pytest.mark.parametrize(("sr", "hop"), [(22_050, 512), (16_000, 160)])
 def test_librosa_is_librosas(speechlike: np.ndarray, sr: int, hop: int) -> None:
-    """The second half is silent, so the floor 80 dB below the clip's maximum is reached too."""
+    """The second half is silent, so the floor 80 dB below the clip's maximum is reached too.
+
+    Seen to catch a floor of 100 dB, a symmetric Hann window.
+    """
     librosa = pytest.importorskip("librosa")
     x = speechlike.copy()
     x[20_000:] = 0
@@ -163,6 +167,7 @@ def test_timnet_lengths(corpus: str, samples: int, frames: int) -> None:
 
 
 def test_centre_fit_pads_and_crops_around_the_centre() -> None:
+    """Seen to catch the odd zero put before instead of after."""
     np.testing.assert_array_equal(centre_fit([1, 2, 3], 6), [0, 1, 2, 3, 0, 0])
     np.testing.assert_array_equal(centre_fit([1, 2, 3, 4, 5, 6], 3), [2, 3, 4])
     np.testing.assert_array_equal(centre_fit([1, 2, 3], 3), [1, 2, 3])
