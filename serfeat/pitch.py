@@ -55,7 +55,7 @@ PERIODS = 3.0  # longest periods per window: fewer cannot show a period, more bl
 DEPTH = 32  # samples on either side of a sinc interpolation; 50 would gain 0.005 cent
 FINE = 32  # places between two samples at which the interpolation is tabled
 CANDIDATES = 14  # voiced candidates per frame, as in Praat (15 with the unvoiced one)
-BLOCK = 64  # frames analysed at a time: their spectra stay in the cache
+BLOCK = 128  # frames analysed at a time: their spectra stay in the cache
 STEP = 1e-2  # samples between the three points of a parabola through a sinc interpolation
 # A signal that varies less than this part of its offset is rounding noise around a constant.
 CONSTANT = 1e-10

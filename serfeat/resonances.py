@@ -155,7 +155,8 @@ def _selective(
 ) -> Iterator[tuple[Ints, Floats]]:
     """Yield frames and their inverse filters, by selective linear prediction ([1])."""
     size = 2 * int(length * st.sr)
-    weights = window("gauss", size)
+    # The level is taken out: single precision has no room for extreme ones.
+    weights = window("gauss", size) / (st.peak or 1.0)
     # Long enough that no lag of the predictor wraps round.
     n_fft = int(scipy.fft.next_fast_len(size + math.ceil(order * st.sr / rate), real=True))
     n_fft += n_fft % 2

@@ -139,6 +139,7 @@ class ShortTime:
             raise FeatureError(
                 f"a hop of {hop} s is shorter than one sample at {sr} Hz", code="bad-hop"
             )
+        signal = signal.view()  # the caller's own array stays as it is
         signal.flags.writeable = False
         self.x: Floats = signal
         self.grid = Grid(sr=int(sr), hop=hop_samples, n_samples=len(signal))

@@ -90,7 +90,7 @@ def _hnr(st: ShortTime, *, floor: float = 75.0, ceiling: float = 600.0) -> Float
         length = 4 * round(PERIODS * st.sr / floor / 4)
         r = np.full(len(rows), np.nan)
         _correlate(
-            st.centred / scale,
+            (st.centred / scale).astype(np.float32),
             (rows * st.hop).astype(np.int64),
             st.sr / contour.f0[rows],
             length,
@@ -128,17 +128,18 @@ def _correlate(
     """
     depth = table.shape[1] // 2
     size = 2 * depth + 6  # lags needed around the period, for the interpolation at its neighbours
-    product = np.zeros(size)
+    product = np.zeros(size, dtype=np.float32)
+    y = np.zeros(size)
     for i in range(len(centres)):
         lag = round(lags[i])
         first = lag - size // 2  # the smallest lag
         begin = centres[i] - (length + lag) // 2
         if begin < 0 or begin + first < 0 or begin + length + first + size > len(x):
             continue
-        mean = x[begin : begin + length + lag].mean()
+        mean = np.float32(x[begin : begin + length + lag].mean())
         a, b = x[begin : begin + length] - mean, x[begin + first :][: length + size] - mean
         product[:] = 0.0
-        here, there = 0.0, 0.0
+        here, there = 0.0, 0.0  # in double precision: they are small differences of large sums
         # Four samples at a time over all lags: the compiler does many lags at once.
         for j in range(0, length, 4):
             a0, a1, a2, a3 = a[j], a[j + 1], a[j + 2], a[j + 3]
@@ -148,10 +149,9 @@ def _correlate(
             here += (a0 * a0 + a1 * a1) + (a2 * a2 + a3 * a3)
             there += (b[j] ** 2 + b[j + 1] ** 2) + (b[j + 2] ** 2 + b[j + 3] ** 2)
         for k in range(size):
-            if here > 0.0 and there > 0.0:
-                product[k] /= math.sqrt(here * there)
+            y[k] = product[k] / math.sqrt(here * there) if here > 0.0 and there > 0.0 else 0.0
             there += b[length + k] ** 2 - b[k] ** 2
-        value = tabled_peak(product, table, lags[i] - first - depth)[1]
+        value = tabled_peak(y, table, lags[i] - first - depth)[1]
         out[i] = 1.0 / value if value > 1.0 else value
 
 
