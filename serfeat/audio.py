@@ -121,7 +121,12 @@ def load_audio(
         _look_at_first_bytes(file, stream.read(16))
         stream.seek(0)
         try:
-            sound = sf.SoundFile(stream)
+            # A descriptor is read without a call back into Python for every piece.
+            source: Any = stream
+            if os.name == "posix":
+                source = os.dup(stream.fileno())
+                os.lseek(source, 0, os.SEEK_SET)
+            sound = sf.SoundFile(source, closefd=True)
         except sf.LibsndfileError as error:
             raise AudioError(
                 f"not audio that can be read ({error.error_string.strip()})",
