@@ -139,8 +139,7 @@ def load_audio(
             first, count = _segment(file, sound, start, end, max_duration)
             rate = int(sound.samplerate)
             x, flags = _decode(file, sound, first, count)
-    magnitude = np.abs(x)
-    peak = float(magnitude.max(initial=0.0))  # NaN if any sample is
+    peak = float(np.maximum(x.max(initial=0.0), -x.min(initial=0.0)))  # NaN if any sample is
     if not np.isfinite(peak):
         bad = np.flatnonzero(~np.isfinite(x))
         raise AudioError(
@@ -149,11 +148,10 @@ def load_audio(
             code="non-finite",
             fix="repair or leave out the recording",
         )
-    flags += _quality(x, magnitude, peak)
+    flags += _quality(x, peak)
     if peak > 1.0:
         flags += (f"scaled down from a peak of {peak:.3g}",)
         x = x / peak
-    del magnitude
     target = rate if sr is None else sr
     y = resample(x, rate, target)
     if len(y) <= LONG * target:
@@ -356,18 +354,20 @@ def _blocks(path: Path, sound: Any, first: int, count: int, dtype: str) -> Itera
         ) from None
 
 
-def _quality(x: Reals, magnitude: Reals, peak: float) -> tuple[str, ...]:
+def _quality(x: Reals, peak: float) -> tuple[str, ...]:
     """Flags of what is odd about a finite signal."""
     if peak == 0:
         return ("digital silence",)
     flags = []
     # A clipped peak is a plateau: two or more neighbours at the maximum. One sample at the maximum
     # is only a peak-normalised recording.
-    at_peak = magnitude >= 0.9999 * peak
-    if np.count_nonzero(at_peak) > 0.001 * len(x):
-        clipped = float(np.mean(at_peak[1:] & at_peak[:-1]))
-        if clipped > 0.001:
-            flags.append(f"clipped {100 * clipped:.1f} %")
+    plateau = 0
+    for first in range(0, len(x), BLOCK):  # in blocks: a long recording has room for no copies
+        part = x[max(first - 1, 0) : first + BLOCK]
+        at_peak = (part >= 0.9999 * peak) | (part <= -0.9999 * peak)
+        plateau += np.count_nonzero(at_peak[1:] & at_peak[:-1])
+    if plateau > 0.001 * len(x):
+        flags.append(f"clipped {100 * plateau / len(x):.1f} %")
     if abs(x.mean(dtype=np.float64)) > 0.05 * peak:
         flags.append("constant offset (DC)")
     return tuple(flags)

@@ -203,6 +203,7 @@ def extract(
             kept.add(rows)
             failed |= wrong
             computed_audio += sum(r.seconds for r in rows)
+            del rows, result  # of a long recording: many frames
         done += len(batch)
         if progress:
             progress(done, len(clips))
@@ -292,7 +293,7 @@ def _compute_batch(
                     code="too-short",
                 )
             stage = "features"
-            values = features.compute(audio.x, level).astype(np.float32)
+            values = features.compute(audio.x, level).astype(np.float32, copy=False)
             rows.append(Row(clip.key, values, audio.flags, seconds))
         except SerfeatError as error:
             failed[clip.key] = _failure(clip, stage, error.code, str(error))

@@ -33,7 +33,7 @@ __all__ = ["FEATURE_SETS", "FeatureSet", "Level", "feature_set"]
 
 Level = Literal["lld", "functionals"]
 
-# s: a longer clip is analysed in stretches of a quarter of this, to bound the memory. Each stretch
+# s: a longer clip is analysed in stretches of a tenth of this, to bound the memory. Each stretch
 # reads MARGIN on either side, more than any window or smoothing reaches.
 LONG = 600.0
 MARGIN = 2.0
@@ -188,25 +188,26 @@ class FeatureSet:
         if self.smooth > 1:
             own = moving_average(own, self.smooth)
         if level == "lld":
-            return np.concatenate([own, *_deltas(own, self.deltas)], axis=1)
+            return _with_deltas(own, self.deltas)
         voiced = None
         names = (*self.functionals, *self.delta_functionals)
         if any(functional(name).frames != "all" for name in names):
             whole = whole or ShortTime(x, self.sr, self.hop)
             voiced = pitch(whole).voiced
         # A few columns of a long clip at a time: their copies for sorting stay small.
-        step_width = own.shape[1] if whole is not None else 4
-        parts = [own[:, i : i + step_width] for i in range(0, own.shape[1], step_width)]
-        rows = [apply(p, self._hop, self.functionals, voiced=voiced) for p in parts]
-        deltas = [_deltas(p, self.deltas) for p in parts]
-        for order in range(self.deltas):
-            rows += [
-                apply(d[order], self._hop, self.delta_functionals, voiced=voiced) for d in deltas
-            ]
+        width = own.shape[1] if whole is not None else 2
+        rows: list[list[Floats]] = [[] for _ in range(1 + self.deltas)]
+        for first in range(0, own.shape[1], width):
+            contours = own[:, first : first + width]
+            for order in range(1 + self.deltas):
+                names = self.delta_functionals if order else self.functionals
+                contours = delta(contours) if order else contours
+                rows[order].append(apply(contours, self._hop, names, voiced=voiced))
+        clip: list[Floats] = []
         if self.clip_descriptors:
             whole = whole or ShortTime(x, self.sr, self.hop)
-            rows += [d(whole) for d in self.clip_descriptors]
-        values = np.concatenate(rows)
+            clip = [d(whole) for d in self.clip_descriptors]
+        values = np.concatenate([*(part for parts in rows for part in parts), *clip])
         return (values[self._kept] if self.keep else values)[None, :]
 
     @cached_property
@@ -237,7 +238,7 @@ class FeatureSet:
         n_frames = 1 + len(x) // hop
         mean = float(x.mean(dtype=np.float64))
         peak = float(max(x.max() - mean, mean - x.min()))
-        stretch, margin = round(LONG / 4 / self.hop), round(MARGIN / self.hop)
+        stretch, margin = round(LONG / 10 / self.hop), round(MARGIN / self.hop)
         width = sum(len(d.columns) for d in self.frame_descriptors)
         out = np.empty((n_frames, width), dtype=np.float32)
         for first in range(0, n_frames, stretch):
@@ -317,12 +318,17 @@ class FeatureSet:
         return named
 
 
-def _deltas(values: Reals, orders: int) -> list[Reals]:
-    """First, second, ... regression deltas of contours (n, k), in their precision."""
-    found: list[Reals] = []
-    for _ in range(orders):
-        found.append(delta(found[-1] if found else values).astype(values.dtype))
-    return found
+def _with_deltas(own: Reals, orders: int) -> Reals:
+    """(n, (1 + orders) k): contours (n, k) and their regression deltas, in their precision."""
+    n, k = own.shape
+    out = np.empty((n, (1 + orders) * k), dtype=own.dtype)
+    for column in range(0, k, 8):  # a few at a time: the copies of a long clip stay small
+        contours = own[:, column : column + 8]
+        for order in range(1 + orders):
+            contours = delta(contours) if order else contours
+            first = order * k + column
+            out[:, first : first + contours.shape[1]] = contours
+    return out
 
 
 def _preparations(names: Sequence[str]) -> list[Preparation]:
