@@ -33,7 +33,7 @@ __all__ = ["FEATURE_SETS", "FeatureSet", "Level", "feature_set"]
 
 Level = Literal["lld", "functionals"]
 
-# s: a longer clip is analysed in stretches of a tenth of this, to bound the memory. Each stretch
+# s: a longer clip is analysed in stretches of a twentieth of it, to bound the memory. A stretch
 # reads MARGIN on either side, more than any window or smoothing reaches.
 LONG = 600.0
 MARGIN = 2.0
@@ -208,16 +208,34 @@ class FeatureSet:
             whole = whole or ShortTime(x, self.sr, self.hop)
             clip = [d(whole) for d in self.clip_descriptors]
         values = np.concatenate([*(part for parts in rows for part in parts), *clip])
-        return (values[self._kept] if self.keep else values)[None, :]
+        return values[self._kept][None, :]
 
     @cached_property
     def _kept(self) -> list[int]:
-        """Places of the columns of `keep` among all functionals."""
+        """Places, among all functionals, of those that are given: `keep`, or all with a meaning.
+
+        A column that only voiced frames have says nothing more by its ``_voiced`` functionals, and
+        nothing at all by its ``_unvoiced`` ones.
+        """
         places = {name: i for i, (name, _) in enumerate(self._all_named("functionals"))}
         for name in self.keep:
             if name not in places:
                 raise did_you_mean(f"column of {self.name}", name, places)
-        return [places[name] for name in self.keep]
+        if self.keep:
+            return [places[name] for name in self.keep]
+        voiced_only = {
+            column
+            for d in self.frame_descriptors
+            if "unvoiced" in d.undefined
+            for column in d.columns
+        }
+
+        def means_something(name: str) -> bool:
+            column, _, statistic = name.partition("__")
+            column = column.partition("_delta")[0]
+            return column not in voiced_only or not statistic.endswith(("_voiced", "_unvoiced"))
+
+        return [i for name, i in places.items() if means_something(name)]
 
     @property
     def _hop(self) -> float:
@@ -238,7 +256,7 @@ class FeatureSet:
         n_frames = 1 + len(x) // hop
         mean = float(x.mean(dtype=np.float64))
         peak = float(max(x.max() - mean, mean - x.min()))
-        stretch, margin = round(LONG / 10 / self.hop), round(MARGIN / self.hop)
+        stretch, margin = round(LONG / 20 / self.hop), round(MARGIN / self.hop)
         width = sum(len(d.columns) for d in self.frame_descriptors)
         out = np.empty((n_frames, width), dtype=np.float32)
         for first in range(0, n_frames, stretch):
@@ -289,7 +307,7 @@ class FeatureSet:
     def _named(self, level: Level) -> list[tuple[str, str]]:
         """(column, unit) pairs in the order of `compute`."""
         named = self._all_named(level)
-        return [named[i] for i in self._kept] if self.keep and level == "functionals" else named
+        return [named[i] for i in self._kept] if level == "functionals" else named
 
     def _all_named(self, level: Level) -> list[tuple[str, str]]:
         """(column, unit) pairs before `keep`."""
