@@ -25,7 +25,7 @@ __all__ = ["FramePreparation", "table_steps"]
 def table_steps() -> list[tuple[str, Any]]:
     """Make the preparing steps of a pipeline on tables (n, k)."""
     return [
-        ("impute", SimpleImputer(strategy="median", add_indicator=True)),
+        ("impute", SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)),
         ("vary", VarianceThreshold()),
         ("scale", StandardScaler()),
     ]
