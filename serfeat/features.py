@@ -25,6 +25,7 @@ from serfeat.errors import FeatureError, did_you_mean
 from serfeat.functionals import DEFAULT_FUNCTIONALS, apply, functional
 from serfeat.lld import DESCRIPTORS
 from serfeat.pitch import pitch
+from serfeat.serfeat88 import SERFEAT88
 from serfeat.shorttime import Descriptor, ShortTime
 from serfeat.spectrum import delta, moving_average
 from serfeat.types import Floats, Floats32, Reals
@@ -431,6 +432,14 @@ FEATURE_SETS: dict[str, FeatureSet] = {
         ),
         FeatureSet(
             "is13", "Interspeech 2013 challenge by openSMILE (6373)", external="IS13_ComParE"
+        ),
+        FeatureSet(
+            "serfeat88",
+            "the 88 columns of eGeMAPSv02, in meaning, from our own descriptors",
+            SERFEAT88.descriptors,
+            functionals=SERFEAT88.functionals,
+            keep=SERFEAT88.columns,
+            smooth=SERFEAT88.smooth,
         ),
     )
 }

@@ -1,14 +1,23 @@
-"""Glottal pulses: when the vocal folds close, along a pitch contour.
+"""Glottal pulses: when the vocal folds close, along a pitch contour, and how strongly.
 
 Jitter and shimmer compare one period with the next, so that they need every period by itself: the
-time of each pulse, between the samples.
+time of each pulse, between the samples, and its amplitude.
+
+Contents
+--------
+`pulses`           : the times of the pulses along a contour.
+`pulse_amplitudes` : the amplitude of the signal around each of them.
+`alike`            : which neighbouring periods, or amplitudes, may be compared.
+`clip_pulses`, `clip_amplitudes` : the times and amplitudes of a clip, found once for all.
 
 Sources
 -------
 Praat manual, "Sound & Pitch: To PointProcess (cc)", describes the search that is followed here. The
 thresholds 0.3 and 0.7, the search range of 0.8 to 1.25 periods and the rule that only an interior
 maximum of the correlation counts are Praat's behaviour as we know it and as the comparison with it
-confirms (tests/lld/test_perturbation.py); the code is our own.
+confirms (tests/lld/test_perturbation.py), and the rule for a pulse's amplitude was matched to its
+numbers there; the limits of what may be compared are those of its manual, "Voice 2. Jitter" and
+"Voice 3. Shimmer". The code is our own.
 """
 
 from __future__ import annotations
@@ -16,13 +25,21 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from serfeat.jit import jit
-from serfeat.pitch import Pitch
+from serfeat.pitch import Pitch, pitch
 from serfeat.shorttime import ShortTime
-from serfeat.types import Floats
+from serfeat.types import Bools, Floats
 
-__all__ = ["pulses"]
+__all__ = ["alike", "clip_amplitudes", "clip_pulses", "pulse_amplitudes", "pulses"]
+
+SHORTEST = 1e-4  # s
+LONGEST = 0.02  # s
+PERIOD_FACTOR = 1.3  # largest ratio of neighbouring periods
+AMPLITUDE_FACTOR = 1.6  # largest ratio of neighbouring amplitudes
+FEWEST = 3  # valid periods, or amplitudes, below which nothing is said
+REACH = 0.2  # periods on either side of a pulse that make its amplitude
 
 
 def pulses(st: ShortTime, contour: Pitch) -> Floats:
@@ -168,3 +185,108 @@ def _next_pulse(x: Floats, at: float, period: float, direction: int) -> tuple[fl
     bend = (r[best] - r[best - 1]) + (r[best] - r[best + 1])
     shift = 0.5 * (r[best + 1] - r[best - 1]) / bend
     return at + direction * (low - 1 + best + shift), r[best]
+
+
+def alike(values: Floats, valid: Bools, factor: float) -> Bools:
+    """Which neighbours may be compared: both valid, and alike within a factor.
+
+    Returns
+    -------
+    (len(values) - 1,) bool.
+    """
+    safe = np.where(valid, values, 1.0)
+    ratio = safe[1:] / safe[:-1]
+    return np.asarray(
+        valid[1:] & valid[:-1] & (ratio <= factor) & (ratio >= 1 / factor), dtype=np.bool_
+    )
+
+
+def pulse_amplitudes(x: ArrayLike, sr: int, times: ArrayLike) -> Floats:
+    """Measure the amplitude around each glottal pulse.
+
+    The amplitude is the RMS under a Hann window that reaches a fifth of the period before and a
+    fifth of the period after the pulse: it follows the height of the pulse, and the noise between
+    pulses does not enter.
+
+    Parameters
+    ----------
+    x : (n,) mono signal.
+    sr : Hz.
+    times : (k,) s, increasing.
+
+    Returns
+    -------
+    (k,) in the unit of x; NaN for a pulse at the edge of a voiced part (no period on both sides, or
+    two that differ by more than 1.3), and where the signal is silent.
+    """
+    signal = np.ascontiguousarray(x, dtype=np.float64)
+    places = np.ascontiguousarray(times, dtype=np.float64)
+    out = np.full(len(places), np.nan)
+    if len(places) < FEWEST:
+        return out
+    periods = np.diff(places)
+    near = alike(periods, (periods >= SHORTEST) & (periods <= LONGEST), PERIOD_FACTOR)
+    _hann_rms(signal, sr, places, near, out)
+    return out
+
+
+@jit
+def _hann_rms(x: Floats, sr: int, times: Floats, near: Bools, out: Floats) -> None:
+    """Hann-weighted RMS around each pulse but the first and the last.
+
+    Parameters
+    ----------
+    x : (n,) signal.
+    times : (k,) s.
+    near : (k - 2,) whether the two periods around pulse 1, 2, ... may be compared.
+    out : (k,) receives the RMS.
+    """
+    for i in range(1, len(times) - 1):
+        if not near[i - 1]:
+            continue
+        before = REACH * (times[i] - times[i - 1]) * sr
+        after = REACH * (times[i + 1] - times[i]) * sr
+        centre = times[i] * sr
+        total = 0.0
+        weights = 0.0
+        for k in range(max(0, math.ceil(centre - before)), min(len(x), int(centre + after) + 1)):
+            side = before if k < centre else after
+            w = 0.5 + 0.5 * math.cos(math.pi * (k - centre) / side)
+            total += (w * x[k]) ** 2
+            weights += w * w
+        if total > 0.0:
+            out[i] = math.sqrt(total / weights)
+
+
+def clip_pulses(st: ShortTime, floor: float = 75.0, ceiling: float = 600.0) -> Floats:
+    """Glottal pulses of a clip, found once for all that asks for them.
+
+    Parameters
+    ----------
+    st : the clip on its grid.
+    floor, ceiling : Hz, the range of F0; see `serfeat.pitch.pitch`.
+
+    Returns
+    -------
+    (n_pulses,) s, increasing.
+    """
+    return st.memo(
+        ("pulses", floor, ceiling), lambda: pulses(st, pitch(st, floor=floor, ceiling=ceiling))
+    )
+
+
+def clip_amplitudes(st: ShortTime, floor: float = 75.0, ceiling: float = 600.0) -> Floats:
+    """Amplitudes of the pulses of `clip_pulses`, in the unit of the samples.
+
+    Returns
+    -------
+    (n_pulses,) see `pulse_amplitudes`.
+    """
+
+    def make() -> Floats:
+        # An offset of the recording would add to every amplitude. It is taken as the median, not
+        # the mean: a train of pulses is one-sided, and its mean belongs to the pulses.
+        signal = st.x - np.median(st.x)
+        return pulse_amplitudes(signal, st.sr, clip_pulses(st, floor, ceiling))
+
+    return st.memo(("pulse amplitudes", floor, ceiling), make)

@@ -25,7 +25,7 @@ manifest_csv
 corpora
 audio shorttime
 spectrum
-prediction line_spectrum bands gabor
+prediction line_spectrum bands gabor roots pitch_plain
 pitch
 pulses resonances
 vad
@@ -37,6 +37,7 @@ sums turns
 contours
 lld
 functionals
+serfeat88
 features
 backends segments
 engines store sequences

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from serfeat.lld.cpp import DESCRIPTORS as _CPP
 from serfeat.lld.cpp import cpp, cpps
+from serfeat.lld.cycles import DESCRIPTORS as _CYCLES
+from serfeat.lld.cycles import cycles
 from serfeat.lld.energy import DESCRIPTORS as _ENERGY
 from serfeat.lld.energy import log_energy, rms_db
 from serfeat.lld.f0 import DESCRIPTORS as _F0
@@ -41,6 +43,8 @@ from serfeat.lld.plp import DESCRIPTORS as _PLP
 from serfeat.lld.plp import plp
 from serfeat.lld.rhythm import DESCRIPTORS as _RHYTHM
 from serfeat.lld.rhythm import duration
+from serfeat.lld.sound_level import DESCRIPTORS as _SOUND_LEVEL
+from serfeat.lld.sound_level import sound_level
 from serfeat.lld.spectral import DESCRIPTORS as _SPECTRAL
 from serfeat.lld.spectral import spectral_shape
 from serfeat.lld.teo import DESCRIPTORS as _TEO
@@ -59,6 +63,7 @@ __all__ = [
     "DESCRIPTORS",
     "cpp",
     "cpps",
+    "cycles",
     "desa",
     "desa1",
     "desa2",
@@ -83,6 +88,7 @@ __all__ = [
     "rms_db",
     "semitones",
     "shimmer",
+    "sound_level",
     "spectral_shape",
     "syllable_nuclei",
     "teager",
@@ -108,6 +114,7 @@ DESCRIPTORS: dict[str, Descriptor] = {
         _ENERGY,
         _INTENSITY,
         _LOUDNESS,
+        _SOUND_LEVEL,
         _RHYTHM,
         _FORMANTS,
         _MFCC,
@@ -119,6 +126,7 @@ DESCRIPTORS: dict[str, Descriptor] = {
         _TEO_MFCC,
         _HNR,
         _PERTURBATION,
+        _CYCLES,
         _CPP,
         _SPECTRAL,
         _HARMONICS,

@@ -194,6 +194,8 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         source="Hermansky 1990; Eyben et al. 2016 (= openSMILE's Loudness, with its 20 ms frames)",
         compute=_loudness,
         params={"length": 0.025},
+        oracle="openSMILE's contour on EMO-DB, with its frames: 2e-6 relative; its functionals, "
+        "with ours: 3 %; 10 dB more are a factor of 10^0.33: 1e-9",
     ),
     Descriptor(
         name="loudness_peaks",
@@ -204,5 +206,17 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         compute=_peaks,
         level="clip",
         undefined="silent clips",
+        oracle="openSMILE's loudnessPeaksPerSec on EMO-DB: 1 per s; SciPy's find_peaks: one peak; "
+        "pulsed noise: 0.3 per s",
+    ),
+    Descriptor(
+        name="loudness_20ms",
+        columns=("loudness",),
+        unit="sone-like",
+        summary="loudness of eGeMAPS on its own 20 ms windows: the numbers of openSMILE",
+        source="Hermansky 1990; Eyben et al. 2016 (= openSMILE's Loudness)",
+        compute=_loudness,
+        params={"length": 0.020},
+        oracle="openSMILE's contour on EMO-DB: 2e-6 relative",
     ),
 )

@@ -14,37 +14,37 @@ that clinics use for these (MDVP): jitter_local 0.0104, rap 0.0068, ppq5 0.0084,
 Contents
 --------
 `jitter`, `shimmer` : of a sequence of periods, or of amplitudes and periods.
-`pulse_amplitudes`  : the amplitude of a signal around each glottal pulse.
+`pulse_amplitudes`  : the amplitude of a signal around each glottal pulse (of `serfeat.pulses`).
 `DESCRIPTORS`       : "jitter", "shimmer".
+The same of every frame: `serfeat.lld.cycles`.
 
 Sources
 -------
-Praat manual, "Voice 2. Jitter" and "Voice 3. Shimmer" (the definitions and the limits); the
-rule for a pulse's amplitude was matched to Praat's numbers. The pulses are `serfeat.pulses.pulses`.
+Praat manual, "Voice 2. Jitter" and "Voice 3. Shimmer" (the definitions and the limits). The pulses
+and their amplitudes are those of `serfeat.pulses`.
 """
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from serfeat.errors import FeatureError
-from serfeat.jit import jit
-from serfeat.pitch import pitch
-from serfeat.pulses import pulses
+from serfeat.pulses import (
+    AMPLITUDE_FACTOR,
+    FEWEST,
+    LONGEST,
+    PERIOD_FACTOR,
+    SHORTEST,
+    alike,
+    clip_amplitudes,
+    clip_pulses,
+    pulse_amplitudes,
+)
 from serfeat.shorttime import Descriptor, ShortTime
 from serfeat.types import Bools, Floats
 
 __all__ = ["DESCRIPTORS", "jitter", "pulse_amplitudes", "shimmer"]
-
-SHORTEST = 1e-4  # s
-LONGEST = 0.02  # s
-PERIOD_FACTOR = 1.3  # largest ratio of neighbouring periods
-AMPLITUDE_FACTOR = 1.6  # largest ratio of neighbouring amplitudes
-FEWEST = 3  # valid periods, or amplitudes, below which nothing is said
-REACH = 0.2  # periods on either side of a pulse that make its amplitude
 
 JITTER = ("jitter_local", "jitter_absolute_s", "jitter_rap", "jitter_ppq5", "jitter_ddp")
 SHIMMER = (
@@ -80,7 +80,7 @@ def jitter(periods: ArrayLike) -> Floats:
     valid = (t >= SHORTEST) & (t <= LONGEST)
     if valid.sum() < FEWEST:
         return np.full(len(JITTER), np.nan)
-    near = _neighbours(t, valid, PERIOD_FACTOR)
+    near = alike(t, valid, PERIOD_FACTOR)
     taking_part = np.zeros(len(t), dtype=np.bool_)
     taking_part[:-1] |= near
     taking_part[1:] |= near
@@ -122,26 +122,12 @@ def shimmer(amplitudes: ArrayLike, periods: ArrayLike) -> Floats:
     valid = a > 0
     if valid.sum() < FEWEST:
         return np.full(len(SHIMMER), np.nan)
-    near = _neighbours(a, valid, AMPLITUDE_FACTOR) & (t >= SHORTEST) & (t <= LONGEST)
+    near = alike(a, valid, AMPLITUDE_FACTOR) & (t >= SHORTEST) & (t <= LONGEST)
     first, second = a[:-1][near], a[1:][near]
     mean = _mean(a[valid])
     apq3, apq5, apq11 = (_quotient(a, near, points) / mean for points in (3, 5, 11))
     in_db = _mean(np.abs(20 * np.log10(second / first)))
     return np.array([_mean(np.abs(second - first)) / mean, in_db, apq3, apq5, apq11, 3 * apq3])
-
-
-def _neighbours(values: Floats, valid: Bools, factor: float) -> Bools:
-    """Which neighbours may be compared: both valid, and alike within a factor.
-
-    Returns
-    -------
-    (len(values) - 1,) bool.
-    """
-    safe = np.where(valid, values, 1.0)
-    ratio = safe[1:] / safe[:-1]
-    return np.asarray(
-        valid[1:] & valid[:-1] & (ratio <= factor) & (ratio >= 1 / factor), dtype=np.bool_
-    )
 
 
 def _quotient(values: Floats, near: Bools, points: int) -> float:
@@ -164,87 +150,14 @@ def _mean(values: Floats) -> float:
     return float(values.mean()) if len(values) else float("nan")
 
 
-def pulse_amplitudes(x: ArrayLike, sr: int, times: ArrayLike) -> Floats:
-    """Measure the amplitude around each glottal pulse.
-
-    The amplitude is the RMS under a Hann window that reaches a fifth of the period before and a
-    fifth of the period after the pulse: it follows the height of the pulse, and the noise between
-    pulses does not enter.
-
-    Parameters
-    ----------
-    x : (n,) mono signal.
-    sr : Hz.
-    times : (k,) s, increasing.
-
-    Returns
-    -------
-    (k,) in the unit of x; NaN for a pulse at the edge of a voiced part (no period on both sides, or
-    two that differ by more than 1.3), and where the signal is silent.
-    """
-    signal = np.ascontiguousarray(x, dtype=np.float64)
-    places = np.ascontiguousarray(times, dtype=np.float64)
-    out = np.full(len(places), np.nan)
-    if len(places) < FEWEST:
-        return out
-    periods = np.diff(places)
-    near = _neighbours(periods, (periods >= SHORTEST) & (periods <= LONGEST), PERIOD_FACTOR)
-    _hann_rms(signal, sr, places, near, out)
-    return out
-
-
-@jit
-def _hann_rms(x: Floats, sr: int, times: Floats, near: Bools, out: Floats) -> None:
-    """Hann-weighted RMS around each pulse but the first and the last.
-
-    Parameters
-    ----------
-    x : (n,) signal.
-    times : (k,) s.
-    near : (k - 2,) whether the two periods around pulse 1, 2, ... may be compared.
-    out : (k,) receives the RMS.
-    """
-    for i in range(1, len(times) - 1):
-        if not near[i - 1]:
-            continue
-        before = REACH * (times[i] - times[i - 1]) * sr
-        after = REACH * (times[i + 1] - times[i]) * sr
-        centre = times[i] * sr
-        total = 0.0
-        weights = 0.0
-        for k in range(max(0, math.ceil(centre - before)), min(len(x), int(centre + after) + 1)):
-            side = before if k < centre else after
-            w = 0.5 + 0.5 * math.cos(math.pi * (k - centre) / side)
-            total += (w * x[k]) ** 2
-            weights += w * w
-        if total > 0.0:
-            out[i] = math.sqrt(total / weights)
-
-
-def _pulses(st: ShortTime, floor: float, ceiling: float) -> Floats:
-    """Glottal pulses of a clip, found once for jitter and shimmer.
-
-    Returns
-    -------
-    (n_pulses,) s.
-    """
-    return st.memo(
-        ("pulses", floor, ceiling), lambda: pulses(st, pitch(st, floor=floor, ceiling=ceiling))
-    )
-
-
 def _jitter(st: ShortTime, *, floor: float = 75.0, ceiling: float = 600.0) -> Floats:
     """Compute the descriptor "jitter": (5,)."""
-    return jitter(np.diff(_pulses(st, floor, ceiling)))
+    return jitter(np.diff(clip_pulses(st, floor, ceiling)))
 
 
 def _shimmer(st: ShortTime, *, floor: float = 75.0, ceiling: float = 600.0) -> Floats:
     """Compute the descriptor "shimmer": (6,)."""
-    times = _pulses(st, floor, ceiling)
-    # An offset of the recording would add to every amplitude. It is taken as the median, not the
-    # mean: a train of pulses is one-sided, and its mean belongs to the pulses.
-    amplitudes = pulse_amplitudes(st.x - np.median(st.x), st.sr, times)
-    return shimmer(amplitudes, np.diff(times))
+    return shimmer(clip_amplitudes(st, floor, ceiling), np.diff(clip_pulses(st, floor, ceiling)))
 
 
 DESCRIPTORS: tuple[Descriptor, ...] = (
@@ -257,6 +170,8 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         compute=_jitter,
         level="clip",
         undefined="fewer than 3 valid periods (5 for ppq5)",
+        oracle="pulse trains, closed form: 1e-4; Praat on EMO-DB: 0.5 % on its pulses, 10 % in the "
+        "median on ours",
     ),
     Descriptor(
         name="shimmer",
@@ -267,5 +182,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         compute=_shimmer,
         level="clip",
         undefined="fewer than 3 valid amplitudes (5 for apq5, 11 for apq11)",
+        oracle="pulse trains, closed form: 1e-4 (3e-4 dB); Praat on EMO-DB: 1 % in the median on "
+        "its pulses, 10 % on ours",
     ),
 )
