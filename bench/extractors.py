@@ -173,10 +173,7 @@ def main() -> None:
     print(", ".join(f"{p} {version(p)}" for p in packages), platform.machine(), end="")
     print(", compiled kernels\n" if COMPILED else ", WITHOUT compiled kernels\n")
     race(files, seconds)
-    stages(
-        files[:: max(1, len(files) // 64)],
-        seconds * len(files[:: max(1, len(files) // 64)]) / len(files),
-    )
+    stages(files[:: max(1, len(files) // 64)])
 
 
 if __name__ == "__main__":

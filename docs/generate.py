@@ -1,10 +1,15 @@
 """Write the documents that are made from serfeat's tables: ``make docs``.
 
-`tests/test_docs.py` fails when a table and its document differ.
+`tests/test_docs.py` fails when a table and its document differ, or a picture is missing. The
+pictures are drawn by docs/pictures.py; ``python docs/generate.py --text`` leaves them as they are.
 """
 
 from __future__ import annotations
 
+import inspect
+import re
+import sys
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 from serfeat.corpora import CORPORA
@@ -12,10 +17,12 @@ from serfeat.features import FEATURE_SETS
 from serfeat.functionals import FUNCTIONALS
 from serfeat.lld import DESCRIPTORS
 from serfeat.models import MODELS
+from serfeat.shorttime import Descriptor
 from serfeat.splits import PROTOCOLS
 
 HEAD = "<!-- made by docs/generate.py from the tables of the code: edit those, then `make docs` -->"
 FOLDER = Path(__file__).resolve().parent
+PICTURES = "figures"
 
 
 def table(*rows: tuple[str, ...]) -> str:
@@ -26,18 +33,107 @@ def table(*rows: tuple[str, ...]) -> str:
     return "\n".join(lines)
 
 
-def columns(names: tuple[str, ...]) -> str:
-    """Column names, the middle ones left out where they are many."""
-    shown = names if len(names) <= 6 else (*names[:2], "...", names[-1])
-    return " ".join(f"`{n}`" if n != "..." else n for n in shown)
+# Headings of docs/descriptors.md; what is not named here comes last.
+FAMILIES = {
+    "Pitch": ("f0", "f0_cc", "f0_shs", "f0_yin", "pitch_spline"),
+    "Level, time and rhythm": (
+        *("zcr", "energy", "intensity", "loudness", "loudness_20ms", "loudness_peaks"),
+        *("sound_level", "duration", "speech_rate"),
+    ),
+    "Resonances of the vocal tract": ("formants", "formants_tracked", "formants_burg"),
+    "Cepstra and linear prediction": (
+        *("mfcc", "mfcc_20ms", "mfcc39", "lpc", "lpcc", "lsf", "plp", "rasta_plp", "plp_erb"),
+    ),
+    "Teager energy": ("teo", "desa", "teo_cb", "teo_fm_var", "teo_mfcc"),
+    "Voice quality": (
+        *("hnr", "hnr_ac", "jitter", "shimmer", "cycles", "cpp", "cpps", "harmonics"),
+    ),
+    "Spectral shape": ("spectral", "spectral_20ms"),
+}
+OURS = "Apache-2.0"  # the licence that goes without saying
+
+
+def families() -> dict[str, list[Descriptor]]:
+    """Heading -> its descriptors; every descriptor is under one."""
+    found = {
+        t: [DESCRIPTORS[n] for n in names if n in DESCRIPTORS] for t, names in FAMILIES.items()
+    }
+    named = {n for names in FAMILIES.values() for n in names}
+    found["Others"] = [d for d in DESCRIPTORS.values() if d.name not in named]
+    return {title: members for title, members in found.items() if members}
+
+
+def columns(d: Descriptor) -> str:
+    """Column names with their units, the middle ones of a numbered row left out."""
+    shown: list[str] = []
+    for names, unit in neighbours(d):
+        long = len(names) > 6 and names[0][-1].isdigit()
+        row = [names[0], names[1], "...", names[-1]] if long else names
+        text = ", ".join(f"`{n}`" if n != "..." else n for n in row)
+        shown.append(text if unit == "1" else f"{text} ({unit})")
+    return "; ".join(shown)
+
+
+def neighbours(d: Descriptor) -> list[tuple[list[str], str]]:
+    """Runs of columns of one unit."""
+    runs: list[tuple[list[str], str]] = []
+    for column, unit in zip(d.columns, d.units, strict=True):
+        if runs and runs[-1][1] == unit:
+            runs[-1][0].append(column)
+        else:
+            runs.append(([column], unit))
+    return runs
+
+
+def settings(d: Descriptor) -> str:
+    """What `compute` is given: its own defaults, and the descriptor's settings over them."""
+    arguments = inspect.signature(d.compute).parameters.values()
+    given = {p.name: p.default for p in arguments if p.default is not p.empty} | dict(d.params)
+    flat: dict[str, object] = {}
+    for name, value in given.items():
+        if is_dataclass(value) and not isinstance(value, type):
+            flat |= {f.name: getattr(value, f.name) for f in fields(value)}
+        else:
+            flat[name] = value
+    return ", ".join(
+        f"`{n}` {v:.6g}" if isinstance(v, float) else f"`{n}` {v}" for n, v in flat.items()
+    )
+
+
+def section(d: Descriptor) -> str:
+    """What docs/descriptors.md says about one descriptor, with its picture."""
+    code = f"serfeat/lld/{d.compute.__module__.rpartition('.')[2]}.py"
+    lines = [
+        ("columns", columns(d)),
+        ("one value per", d.level),
+        ("NaN", d.undefined),
+        ("settings", settings(d) or "none"),
+        ("source", d.source),
+        ("tested against", d.oracle),
+        ("licence", d.licence if d.licence != OURS else ""),
+        ("code", f"[{code}](../{code}), version {d.version}"),
+    ]
+    return "\n\n".join(
+        (
+            f"### `{d.name}`",
+            d.summary[0].upper() + d.summary[1:] + ".",
+            table(("", ""), *((k, v) for k, v in lines if v)),
+            f"![{d.name} of the utterance]({PICTURES}/{d.name}.svg)",
+        )
+    )
 
 
 def descriptors() -> str:
     """docs/descriptors.md."""
-    rows = [("descriptor", "columns", "unit", "what it measures", "NaN", "source")]
-    for d in DESCRIPTORS.values():
-        units = "; ".join(dict.fromkeys(d.units))
-        rows.append((f"`{d.name}`", columns(d.columns), units, d.summary, d.undefined, d.source))
+    contents = [
+        f"- [{title}](#{re.sub('[^a-z ]', '', title.lower()).replace(' ', '-')}): "
+        + ", ".join(f"[`{d.name}`](#{d.name})" for d in members)
+        for title, members in families().items()
+    ]
+    sections = [
+        f"## {title}\n\n" + "\n\n".join(section(d) for d in members)
+        for title, members in families().items()
+    ]
     functionals = [("functional", "unit", "what it is")]
     functionals += [
         (f"`{f.name}`", f.unit.replace("{u}", "the column's"), f.summary)
@@ -49,10 +145,16 @@ def descriptors() -> str:
             "# Descriptors",
             "Frame i is centred on sample i * hop (10 ms); a clip of n samples has 1 + n // hop "
             "frames. What is undefined is NaN, never 0. Values are computed in float64 and stored "
-            "as float32. `jitter` and `shimmer` have one value per clip, the others one per frame.",
-            table(*rows),
-            "# Functionals",
-            "Named `<column>__<functional>`. Undefined frames do not take part.",
+            "as float32. A unit stands in brackets after the columns that have it. How close the "
+            "numbers come to other programs and to the truth: [accuracy](results/accuracy.md).",
+            "The pictures show one synthetic sentence of the embedded corpus (speaker s1, "
+            'neutral, `utterance("s1", "neutral", "t6")`), so that what is true of it is '
+            "known; voiced stretches are shaded, undefined frames are gaps.",
+            "\n".join([*contents, "- [Functionals](#functionals)"]),
+            *sections,
+            "## Functionals",
+            "Named `<column>__<functional>`. Undefined frames do not take part. Append `_voiced` "
+            "or `_unvoiced` to take the voiced or unvoiced frames only.",
             table(*functionals),
         )
     )
@@ -96,9 +198,13 @@ DOCUMENTS = {"descriptors.md": descriptors, "tables.md": tables}
 
 
 def main() -> None:
-    """Write every document."""
+    """Write every document, and the pictures."""
     for name, make in DOCUMENTS.items():
         (FOLDER / name).write_text(make() + "\n", encoding="utf-8")
+    if "--text" not in sys.argv[1:]:
+        from pictures import draw_all  # beside this file
+
+        draw_all(FOLDER / PICTURES)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 
 from serfeat.cli import app
+from serfeat.lld import DESCRIPTORS
 from serfeat.recipe import read_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def generator():
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+def script(path: Path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -27,8 +28,44 @@ def generator():
 
 @pytest.mark.parametrize("name", ["descriptors.md", "tables.md"])
 def test_generated_documents_are_fresh(name: str) -> None:
-    made = generator().DOCUMENTS[name]() + "\n"
+    """Catches a changed summary, unit, setting, oracle, ... of a descriptor."""
+    made = script(ROOT / "docs" / "generate.py").DOCUMENTS[name]() + "\n"
     assert (ROOT / "docs" / name).read_text(encoding="utf-8") == made, "run `make docs`"
+
+
+@pytest.mark.parametrize("name", DESCRIPTORS)
+def test_every_descriptor_has_its_section_and_its_picture(name: str) -> None:
+    """Catches a new column that the picture does not show, and a picture without text."""
+    text = (ROOT / "docs" / "descriptors.md").read_text(encoding="utf-8")
+    assert f"### `{name}`" in text
+    assert f"(figures/{name}.svg)" in text
+    picture = (ROOT / "docs" / "figures" / f"{name}.svg").read_text(encoding="utf-8")
+    columns = DESCRIPTORS[name].columns
+    rows = [re.sub(r"_\d+$", "_k, k =", c) for c in columns]  # what a long numbered row is called
+    names = {r if rows.count(r) >= 6 else c for r, c in zip(rows, columns, strict=True)}
+    missing = [c for c in (*names, "s") if f">{c}<" not in picture]
+    assert not missing, "run `make docs`"
+    assert len(picture) < 120_000
+
+
+def test_pictures_are_those_of_descriptors_and_small() -> None:
+    pictures = sorted((ROOT / "docs" / "figures").iterdir())
+    assert {p.name for p in pictures} == {f"{name}.svg" for name in DESCRIPTORS}
+    assert sum(p.stat().st_size for p in pictures) < 1_500_000
+
+
+def test_every_descriptor_says_what_it_is_tested_against() -> None:
+    assert not [d.name for d in DESCRIPTORS.values() if not d.oracle]
+
+
+def test_accuracy_has_every_section_of_its_script() -> None:
+    """The numbers take minutes; the titles and quantities show that they are of this script."""
+    text = (ROOT / "docs" / "results" / "accuracy.md").read_text(encoding="utf-8")
+    titles = script(ROOT / "bench" / "accuracy.py").SECTIONS
+    assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == list(titles)
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert all(line.count("|") == rows[0].count("|") for line in rows)
+    assert not re.search(r"/(work|home|tmp|usr)/", text), "a path of one machine"
 
 
 def blocks(language: str) -> list[str]:

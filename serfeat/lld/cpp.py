@@ -447,6 +447,8 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         source="Hillenbrand & Houde 1996; Praat's PowerCepstrogram settings, Theil line",
         compute=_cpp,
         undefined="digital silence",
+        oracle="Praat's peak prominence of single frames on EMO-DB: 0.3 dB in the median; the line "
+        "beside the medians of all pairs: 0.15 dB in the mean",
     ),
     Descriptor(
         name="cpps",
@@ -457,5 +459,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         compute=_cpps,
         level="clip",
         undefined="clips that are silent or shorter than 0.1 s",
+        oracle="Praat's Get CPPS: vowel in noise, 30 to -10 dB, 0.3 dB; five clips of EMO-DB, 0.3 "
+        "dB",
     ),
 )

@@ -186,5 +186,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         source="HTK Book 3.4, section Energy Measures",
         compute=_both,
         params={"length": 0.025, "scale": "int16"},
+        oracle="closed form, sine and sum of squares: 1e-9 and 1e-12; librosa's RMS: 1e-5 dB "
+        "(single precision)",
     ),
 )

@@ -250,5 +250,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         source='Boersma 1993 (unvoiced candidate, Viterbi); Praat\'s "To Pitch (cc)"',
         compute=_f0_cc,
         undefined="unvoiced frames",
+        oracle="Praat, To Pitch (cc), on EMO-DB: 0.005 cent in the median; plain sums of products: "
+        "1e-9; contours whose truth is known: 0.02 to 10 cent rms",
     ),
 )

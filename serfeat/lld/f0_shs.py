@@ -296,5 +296,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         source="Hermes 1988 (subharmonic summation); Boersma 1993 (Viterbi)",
         compute=_f0_shs,
         undefined="unvoiced frames",
+        oracle="contours whose truth is known: 9 cent rms; plain sums of harmonics: 1e-3; f0 on "
+        "EMO-DB: 15 cent in the median",
     ),
 )

@@ -185,5 +185,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         source="de Cheveigne and Kawahara 2002, steps 1 to 5",
         compute=_yin,
         undefined="aperiodic frames, and frames within about 19 ms of the edges of the clip",
+        oracle="plain sums of squares: 1e-10; librosa.yin on steady voices: 15 cent, the truth: "
+        "0.2 cent; contours whose truth is known: 12 cent rms",
     ),
 )

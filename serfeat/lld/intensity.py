@@ -214,6 +214,8 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         source="Praat manual, Sound: To Intensity",
         compute=_intensity,
         params={"floor": 100.0},
+        oracle="Praat, To Intensity, on EMO-DB: 1e-5 dB; the plain weighted sum: 1e-9 dB; tones, "
+        "closed form: 0.02 dB",
     ),
     Descriptor(
         name="speech_rate",
@@ -224,5 +226,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         compute=_speech_rate,
         level="clip",
         undefined="rates of a clip without speech",
+        oracle="pulsed vowels, 1 to 6 per s: 0.1 per s; syllables of EMO-DB's sentences, counted "
+        "by hand: 2.4 of 14.6 too few, r above 0.88",
     ),
 )

@@ -330,6 +330,8 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         compute=_lpc,
         params={"order": 12, "preemphasis": 0.97},
         version=2,
+        oracle="scipy.linalg.solve_toeplitz: 1e-9; covariance beside LAPACK's least squares: 1e-9; "
+        "Burg beside librosa.lpc: 1e-10; known poles",
     ),
     Descriptor(
         name="lpcc",
@@ -340,6 +342,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         compute=_lpcc,
         params={"n": 12, "order": 12, "preemphasis": 0.97},
         version=2,
+        oracle="cepstrum of the predictor's spectrum by FFT: 1e-8",
     ),
     Descriptor(
         name="lsf",
@@ -351,5 +354,6 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         params={"order": 12, "preemphasis": 0.97},
         version=2,
         undefined="in digital silence",
+        oracle="line frequencies of known poles (pysptk's values): 0.02 rad, on their noise",
     ),
 )

@@ -170,5 +170,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         undefined="means without a pause or segment, deviations with fewer than two of them; rates "
         "and ratio of a clip without speech",
         params={"shortest_pause": SHORTEST_PAUSE},
+        oracle="a known layout of vowels and silence: 20 ms an edge, 3 ms a pause's centre; "
+        "eGeMAPS's temporal features on EMO-DB: 15 % in the mean",
     ),
 )
