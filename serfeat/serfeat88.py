@@ -117,7 +117,7 @@ _CONTOURS: tuple[tuple[str, str, str, _Functionals, Relation], ...] = (
     ("F0semitoneFrom27.5Hz_sma3nz", "f0_semitones", "", (*_VALUES, *_SLOPES), "method"),
     ("loudness_sma3", "loudness", "", _VALUES, "same"),
     ("loudness_sma3", "loudness", "", _SLOPES, "method"),
-    ("spectralFlux_sma3", "flux", "", _BOTH, "same"),
+    ("spectralFlux_sma3", "spectral_flux", "", _BOTH, "same"),
     ("mfcc1_sma3", "mfcc_1", "", _BOTH, "same"),
     ("mfcc2_sma3", "mfcc_2", "", _BOTH, "same"),
     ("mfcc3_sma3", "mfcc_3", "", _BOTH, "same"),
@@ -142,7 +142,7 @@ _CONTOURS: tuple[tuple[str, str, str, _Functionals, Relation], ...] = (
     ("hammarbergIndexV_sma3nz", "hammarberg_db", "_voiced", _BOTH, "same"),
     ("slopeV0-500_sma3nz", "slope_0_500", "_voiced", _BOTH, "name"),
     ("slopeV500-1500_sma3nz", "slope_500_1500", "_voiced", _BOTH, "name"),
-    ("spectralFluxV_sma3nz", "flux", "_voiced", _BOTH, "same"),
+    ("spectralFluxV_sma3nz", "spectral_flux", "_voiced", _BOTH, "same"),
     ("mfcc1V_sma3nz", "mfcc_1", "_voiced", _BOTH, "same"),
     ("mfcc2V_sma3nz", "mfcc_2", "_voiced", _BOTH, "same"),
     ("mfcc3V_sma3nz", "mfcc_3", "_voiced", _BOTH, "same"),
@@ -151,7 +151,7 @@ _CONTOURS: tuple[tuple[str, str, str, _Functionals, Relation], ...] = (
     ("hammarbergIndexUV_sma3nz", "hammarberg_db", "_unvoiced", _MEAN, "same"),
     ("slopeUV0-500_sma3nz", "slope_0_500", "_unvoiced", _MEAN, "name"),
     ("slopeUV500-1500_sma3nz", "slope_500_1500", "_unvoiced", _MEAN, "name"),
-    ("spectralFluxUV_sma3nz", "flux", "_unvoiced", _MEAN, "same"),
+    ("spectralFluxUV_sma3nz", "spectral_flux", "_unvoiced", _MEAN, "same"),
 )
 
 # Of the whole clip: openSMILE's column, ours.

@@ -182,7 +182,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
     ),
     Descriptor(
         name="spectral",
-        columns=("centroid_hz", "spread_hz", "rolloff_hz", "flatness"),
+        columns=("centroid_hz", "spread_hz", "rolloff_hz", "spectral_flatness"),
         unit=("Hz", "Hz", "Hz", "1"),
         summary="centroid, spread, rolloff (85 %) and flatness of the power spectrum, by librosa",
         source="librosa.feature.spectral_*, 25 ms Hamming window",

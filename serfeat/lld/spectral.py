@@ -66,16 +66,16 @@ Align = Literal["centre", "left"]
 COLUMNS = (
     "centroid_hz",
     "spread_hz",
-    "skewness",
-    "kurtosis",
+    "spectral_skewness",
+    "spectral_kurtosis",
     "rolloff_hz",
-    "flux",
+    "spectral_flux",
     "slope_0_500",
     "slope_500_1500",
     "alpha_ratio_db",
     "hammarberg_db",
-    "entropy",
-    "flatness",
+    "spectral_entropy",
+    "spectral_flatness",
 )
 UNITS = ("Hz", "Hz", "1", "1", "Hz", "1", "dB/Hz", "dB/Hz", "dB", "dB", "1", "1")
 
