@@ -198,7 +198,7 @@ class FeatureSet:
         # A few columns of a long clip at a time: their copies for sorting stay small.
         width = own.shape[1] if whole is not None else 2
         rows: list[list[Floats]] = [[] for _ in range(1 + self.deltas)]
-        for first in range(0, own.shape[1], width):
+        for first in range(0, own.shape[1], max(width, 1)):
             contours = own[:, first : first + width]
             for order in range(1 + self.deltas):
                 names = self.delta_functionals if order else self.functionals
@@ -245,7 +245,8 @@ class FeatureSet:
 
     def _described(self, st: ShortTime) -> Floats:
         """(n_frames, columns) of the frame-level descriptors."""
-        return np.concatenate([d(st) for d in self.frame_descriptors], axis=1)
+        nothing = np.empty((st.n_frames, 0))  # of a set of clip-level descriptors only
+        return np.concatenate([nothing, *(d(st) for d in self.frame_descriptors)], axis=1)
 
     def _frames(self, x: Reals) -> Floats32:
         """(n_frames, columns) of a long clip, stretch by stretch, so that memory stays small.

@@ -195,8 +195,6 @@ def functional(name: str) -> Functional:
             return replace(
                 f, name=name, summary=f"{f.summary}; {frames} frames only", frames=frames
             )
-    if name in FUNCTIONALS:
-        return FUNCTIONALS[name]
     raise did_you_mean("functional", name, _known(name))
 
 

@@ -390,7 +390,8 @@ def _pairs(n: int, count: int) -> tuple[Ints, Ints]:
     k = np.arange(1, count + 1)
     left = ((0.5 + k / g) % 1 * n).astype(np.int64)
     right = ((0.5 + k / g**2) % 1 * n).astype(np.int64)
-    keep = left != right
+    keep = np.flatnonzero(left != right)
+    keep = keep[: len(keep) - 1 + len(keep) % 2]  # an odd number has one median
     return left[keep], right[keep]
 
 

@@ -44,7 +44,8 @@ def yin(
 ) -> Floats:
     """Find F0 frame by frame by the difference function (YIN, steps 1 to 5).
 
-    There is no path search: an octave error of one frame stays.
+    There is no path search: an octave error of one frame stays. The frame is compared with what
+    follows it, so that its centre lies ``(1 / floor - period) / 2`` late: 4 ms at 200 Hz.
 
     Parameters
     ----------

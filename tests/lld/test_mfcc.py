@@ -15,7 +15,7 @@ from serfeat.shorttime import ShortTime
 from serfeat.spectrum import mel_filterbank
 from serfeat.types import Floats
 
-MFCC, MFCC39 = DESCRIPTORS
+MFCC, MFCC39 = DESCRIPTORS[:2]
 
 COMPONENT = "firstMfcc=0\nlastMfcc=13\ncepLifter=22"
 
