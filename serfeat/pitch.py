@@ -19,6 +19,9 @@ Contents
 `sinc_at`, `sinc_peak` : a band-limited sequence, and its maximum, between the samples.
 `tabled_peak`          : the same from an `interpolation_table`, ten times faster.
 
+`serfeat.pitch_plain` has the loops of this module with whole arrays, for where they are not
+compiled.
+
 Sources
 -------
 P. Boersma, "Accurate short-term analysis of the fundamental frequency and the harmonics-to-noise
@@ -36,8 +39,9 @@ from functools import lru_cache
 import numpy as np
 import scipy.fft
 
+from serfeat import pitch_plain
 from serfeat.errors import FeatureError
-from serfeat.jit import jit
+from serfeat.jit import COMPILED, jit
 from serfeat.shorttime import ShortTime, cut_frames, squared_magnitude
 from serfeat.types import Bools, Floats, Ints, Reals
 
@@ -197,9 +201,10 @@ def _search(
     of_window = _autocorrelation(np.pad(weights, (0, n_fft - 2 * half))[None])[0, :n_lags]
     correction = of_window[0] / of_window
 
-    mean = _local_means(signal, st.hop, period, n)
+    mean = (_local_means if COMPILED else pitch_plain.local_means)(signal, st.hop, period, n)
     lags, strengths = np.zeros((n, CANDIDATES)), np.zeros((n, CANDIDATES))
-    peak = _peaks(signal, st.hop, mean, weights, period // 2 + 1)
+    find_peaks = _peaks if COMPILED else pitch_plain.peaks
+    peak = find_peaks(signal, st.hop, mean, weights, period // 2 + 1)
     loud = np.flatnonzero(peak >= quietest)
     # Single precision: its error is 1e-7 of r, a thousandth of a cent, at half the time.
     block = np.zeros((min(BLOCK, len(loud)), n_fft), dtype=np.float32)
@@ -483,10 +488,10 @@ def _candidates(
     lags, strengths : (frames, candidates) receive the candidates; 0 where there are fewer.
     """
     table = interpolation_table(DEPTH)
-    _collect(r, correction, table, shortest, longest, least, octave_cost, lags, strengths)
+    collect = _collect if COMPILED else pitch_plain.collect
+    collect(r, correction, table, shortest, longest, least, octave_cost, lags, strengths)
 
 
-@jit
 def best_path(
     lags: Floats,
     strengths: Floats,
@@ -509,6 +514,20 @@ def best_path(
     -------
     (frames,) the candidate chosen, -1 for unvoiced.
     """
+    search = _best_path if COMPILED else pitch_plain.best_path
+    return search(lags, strengths, unvoiced, shortest, octave_cost, octave_jump, voiced_unvoiced)
+
+
+@jit
+def _best_path(
+    lags: Floats,
+    strengths: Floats,
+    unvoiced: Floats,
+    shortest: float,
+    octave_cost: float,
+    octave_jump: float,
+    voiced_unvoiced: float,
+) -> Ints:
     frames, most = lags.shape
     came = np.zeros((frames, most + 1), dtype=np.int64)  # candidate 0 is "unvoiced" here
     octaves = np.zeros(most + 1)

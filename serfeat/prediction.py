@@ -154,8 +154,31 @@ def _frames_last(values: Floats) -> Floats:
     return np.ascontiguousarray(values.reshape(-1, values.shape[-1]).T)
 
 
+def _burg_plain(x: Floats, a: Floats, error: Floats, reflection: Floats) -> None:
+    """Recurse over the order ([2]), for all frames at once; of the arguments of `_burg_kernel`."""
+    a[:, 0] = 1.0
+    error[:] = np.einsum("tn,tn->t", x, x) / x.shape[1]
+    floor = error * PREDICTABLE
+    going = ~(error <= 0.0)
+    forward, backward = x[:, 1:].copy(), x[:, :-1].copy()  # of the samples that have a neighbour
+    for j in range(1, a.shape[1]):
+        across = np.einsum("tn,tn->t", forward, backward)
+        total = np.einsum("tn,tn->t", forward, forward)
+        total += np.einsum("tn,tn->t", backward, backward)
+        going &= ~((error <= floor) | (total <= floor))
+        k = -2.0 * across / np.where(going, total, 1.0)
+        going &= ~(np.abs(k) >= 1.0)  # stopped is stopped for good: the rest of the model stays 0
+        k[~going] = 0.0
+        reflection[:, j - 1] = k
+        k = k[:, None]
+        forward, backward = (forward + k * backward)[:, 1:], (backward + k * forward)[:, :-1]
+        a[:, 1:j] += k * a[:, j - 1 : 0 : -1]
+        a[:, j : j + 1] = k
+        error *= 1.0 - k[:, 0] * k[:, 0]
+
+
 @jit
-def _burg_frames(x: Floats, a: Floats, error: Floats, reflection: Floats) -> None:
+def _burg_kernel(x: Floats, a: Floats, error: Floats, reflection: Floats) -> None:
     length, order = x.shape[1], a.shape[1] - 1
     previous = np.empty(order + 1)
     for t in range(x.shape[0]):
@@ -220,7 +243,7 @@ def burg(x: ArrayLike, order: int) -> LinearPrediction:
         )
     n = len(frames)
     model = LinearPrediction(np.zeros((n, order + 1)), np.zeros(n), np.zeros((n, order)))
-    _burg_frames(frames, *model)
+    (_burg_kernel if COMPILED else _burg_plain)(frames, *model)
     return model
 
 

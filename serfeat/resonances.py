@@ -24,7 +24,6 @@ upsampled (an empty band breaks linear prediction), but gets proportionally fewe
 Contents
 --------
 `Resonances`, `resonances` : frequencies and bandwidths of every frame.
-`polynomial_roots`         : all roots of real polynomials, compiled.
 
 Sources
 -------
@@ -32,28 +31,27 @@ Sources
     prediction: properties and applications", IEEE Trans. ASSP 23(3), 1975.
 [2] P. Boersma, D. Weenink, "Praat: doing phonetics by computer", manual page "Sound: To Formant
     (burg)...", and Childers, "Modern Spectrum Analysis", IEEE Press 1978, pp. 252-255 (Burg).
-[3] Press et al., "Numerical Recipes", 3rd ed., section 9.5 (Laguerre's method).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
 import scipy.fft
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from serfeat.errors import FeatureError, did_you_mean
 from serfeat.jit import COMPILED, jit
 from serfeat.pitch import pitch
 from serfeat.prediction import burg, levinson
+from serfeat.roots import polynomial_roots
 from serfeat.shorttime import BLOCK, ShortTime, cut_frames, squared_magnitude, window
 from serfeat.types import Floats, Ints
 
-__all__ = ["Frames", "Method", "Resonances", "polynomial_roots", "resonances"]
+__all__ = ["Frames", "Method", "Resonances", "resonances"]
 
 Method = Literal["selective", "burg"]
 Frames = Literal["voiced", "audible"]
@@ -66,7 +64,6 @@ SILENCE_DB = 60.0
 FLOOR_DB = -100.0
 # Samples of silence behind a clip when it is resampled through the (circular) Fourier transform.
 GUARD = 1000
-MAX_ITERATIONS = 60
 
 
 class Resonances(NamedTuple):
@@ -131,8 +128,9 @@ def resonances(
         rows = np.flatnonzero(pitch(st).voiced) if frames == "voiced" else _audible(st, length)
         found = np.full((2, st.n_frames, N_RESONANCES), np.nan)
         predictors = _selective if method == "selective" else _by_burg
-        for at, a in predictors(st, rows, rate, order, length, preemphasis_from):
-            found[:, at] = _poles(a, rate)
+        if len(rows):
+            a = predictors(st, rows, rate, order, length, preemphasis_from)
+            found[:, rows] = _poles(a, rate)
         found.flags.writeable = False
         return Resonances(found[0], found[1])
 
@@ -152,8 +150,8 @@ def _audible(st: ShortTime, length: float) -> Ints:
 # ------------------------------------------------------------------------------------- predictors
 def _selective(
     st: ShortTime, rows: Ints, rate: int, order: int, length: float, preemphasis_from: float
-) -> Iterator[tuple[Ints, Floats]]:
-    """Yield frames and their inverse filters, by selective linear prediction ([1])."""
+) -> Floats:
+    """(len(rows), order + 1) inverse filters, by selective linear prediction ([1])."""
     size = 2 * int(length * st.sr)
     # The level is taken out: single precision has no room for extreme ones.
     weights = window("gauss", size) / (st.peak or 1.0)
@@ -161,13 +159,15 @@ def _selective(
     n_fft = int(scipy.fft.next_fast_len(size + math.ceil(order * st.sr / rate), real=True))
     n_fft += n_fft % 2
     to_lags = _lags_of_band(n_fft, st.sr, rate, order, preemphasis_from)
+    lags = np.empty((len(rows), order + 1))
     block = np.zeros((min(BLOCK, len(rows)), n_fft), dtype=np.float32)
     for first in range(0, len(rows), BLOCK):
         at = rows[first : first + BLOCK]
         frames = block[: len(at)]
         cut_frames(st.x, at * st.hop - size // 2, weights, frames)
         power = squared_magnitude(scipy.fft.rfft(frames, axis=1))
-        yield at, levinson(power[:, : len(to_lags)].astype(np.float64) @ to_lags).a
+        lags[first : first + BLOCK] = power[:, : len(to_lags)].astype(np.float64) @ to_lags
+    return levinson(lags).a
 
 
 @lru_cache(maxsize=8)
@@ -189,19 +189,21 @@ def _lags_of_band(n_fft: int, sr: int, rate: int, order: int, preemphasis_from: 
 
 def _by_burg(
     st: ShortTime, rows: Ints, rate: int, order: int, length: float, preemphasis_from: float
-) -> Iterator[tuple[Ints, Floats]]:
-    """Yield frames and their inverse filters, by Burg's method on the resampled clip ([2])."""
+) -> Floats:
+    """(len(rows), order + 1) inverse filters, by Burg's method on the resampled clip ([2])."""
     y = st.x if rate == st.sr else _resampled(st.x, st.sr, rate)
     emphasised = y.copy()
     emphasised[1:] -= np.exp(-2 * np.pi * preemphasis_from / rate) * y[:-1]
     weights = window("gauss", int(2 * length * rate))
     centres = np.rint(np.arange(st.n_frames) * (st.hop * rate / st.sr)).astype(np.int64)
+    a = np.empty((len(rows), order + 1))
     block = np.empty((min(BLOCK, len(rows)), len(weights)))
     for first in range(0, len(rows), BLOCK):
         at = rows[first : first + BLOCK]
         frames = block[: len(at)]
         cut_frames(emphasised, centres[at] - len(weights) // 2, weights, frames)
-        yield at, burg(frames, order).a
+        a[first : first + BLOCK] = burg(frames, order).a
+    return a
 
 
 def _resampled(x: Floats, sr: int, rate: int) -> Floats:
@@ -253,7 +255,7 @@ def _pick(poles: NDArray[np.complex128], rate: int, frequency: Floats, bandwidth
             if f < SAFETY or f > rate / 2 - SAFETY:
                 continue
             # A pole on the unit circle, by rounding even outside, rings for ever: bandwidth 0.
-            b = max(-0.5 * math.log(_square(z)) * rate / math.pi, 0.0)
+            b = max(-0.5 * math.log(z.real * z.real + z.imag * z.imag) * rate / math.pi, 0.0)
             place = min(count, most)
             while place > 0 and frequency[t, place - 1] > f:
                 if place < most:
@@ -264,144 +266,3 @@ def _pick(poles: NDArray[np.complex128], rate: int, frequency: Floats, bandwidth
                 frequency[t, place] = f
                 bandwidth[t, place] = b
                 count += 1
-
-
-# ------------------------------------------------------------------------------------------ roots
-# Complex division, modulus and root are spelled out: the library versions guard against overflow,
-# which cannot happen with the coefficients of a predictor, and cost three quarters of the time.
-@jit
-def _square(z: complex) -> float:
-    return z.real * z.real + z.imag * z.imag
-
-
-@jit
-def _quotient(a: complex, b: complex) -> complex:
-    size = b.real * b.real + b.imag * b.imag
-    real = a.real * b.real + a.imag * b.imag
-    return complex(real / size, (a.imag * b.real - a.real * b.imag) / size)
-
-
-@jit
-def _root(z: complex) -> complex:
-    real = math.sqrt(0.5 * (math.sqrt(z.real * z.real + z.imag * z.imag) + abs(z.real)))
-    if real == 0.0:
-        return 0j
-    imag = 0.5 * z.imag / real
-    if z.real >= 0.0:
-        return complex(real, imag)
-    return complex(abs(imag), real if z.imag >= 0.0 else -real)
-
-
-@jit
-def _evaluate(c: Floats, degree: int, z: complex) -> tuple[complex, complex, complex]:
-    """Value, first and half the second derivative of ``sum c[k] z^(degree-k)`` (Horner)."""
-    x, y = z.real, z.imag
-    pr, pi, dr, di, fr, fi = c[0], 0.0, 0.0, 0.0, 0.0, 0.0
-    for k in range(1, degree + 1):
-        fr, fi = x * fr - y * fi + dr, x * fi + y * fr + di
-        dr, di = x * dr - y * di + pr, x * di + y * dr + pi
-        pr, pi = x * pr - y * pi + c[k], x * pi + y * pr
-    return complex(pr, pi), complex(dr, di), complex(fr, fi)
-
-
-@jit
-def _laguerre(c: Floats, degree: int) -> complex:
-    """The root nearest to 0, or nearly so: Laguerre's method [3], which finds one from anywhere."""
-    z = 0j
-    for i in range(MAX_ITERATIONS):
-        p, d, f = _evaluate(c, degree, z)
-        if _square(p) == 0.0:
-            break
-        g = _quotient(d, p)
-        h = g * g - 2.0 * _quotient(f, p)
-        root = _root((degree - 1) * (degree * h - g * g))
-        plus, minus = g + root, g - root
-        down = plus if _square(plus) >= _square(minus) else minus
-        if _square(down) == 0.0:  # a point of symmetry: step off it, anywhere
-            step = complex(0.6, 0.8) * (i + 1.0)
-        else:
-            step = _quotient(degree + 0j, down)
-        if (i + 1) % 12 == 0:  # a cycle, very rare: break it with a shorter step
-            step *= 0.37
-        z -= step
-        if _square(step) <= 1e-8 * _square(z):  # cubic: the next step would be near 1e-12
-            break
-    return z
-
-
-@jit
-def _polish(c: Floats, degree: int, z: complex) -> complex:
-    """Newton's steps on the undeflated polynomial, for as long as they lower its value."""
-    p, d, _ = _evaluate(c, degree, z)
-    for _i in range(4):
-        if _square(p) == 0.0 or _square(d) == 0.0:
-            break
-        step = _quotient(p, d)
-        value, slope, _ = _evaluate(c, degree, z - step)
-        if not _square(value) < _square(p):
-            break
-        z, p, d = z - step, value, slope
-        if _square(step) <= 1e-20 * _square(z):
-            break
-    return z
-
-
-@jit
-def _roots_frames(polynomials: Floats, roots: NDArray[np.complex128]) -> None:
-    order = polynomials.shape[1] - 1
-    c = np.empty(order + 1)
-    for t in range(polynomials.shape[0]):
-        whole = polynomials[t]
-        degree = order
-        while degree > 0 and whole[degree] == 0.0:  # roots at 0, left as they are
-            degree -= 1
-        full, count = degree, 0
-        for k in range(degree + 1):
-            c[k] = whole[k]
-        while degree > 0:
-            z = _laguerre(c, degree)
-            if degree >= 2 and abs(z.imag) > 1e-6 * abs(z.real):
-                z = _polish(whole, full, z)
-                # A complex root brings its conjugate: divide by z^2 - s z + q, in real numbers.
-                s, q = 2.0 * z.real, _square(z)
-                c[1] += s * c[0]
-                for k in range(2, degree - 1):
-                    c[k] += s * c[k - 1] - q * c[k - 2]
-                degree -= 2
-                roots[t, count], roots[t, count + 1] = z, z.conjugate()
-                count += 2
-            else:
-                x = _polish(whole, full, z.real + 0j).real
-                for k in range(1, degree):
-                    c[k] += x * c[k - 1]
-                degree -= 1
-                roots[t, count] = x + 0j
-                count += 1
-
-
-def polynomial_roots(polynomials: ArrayLike) -> NDArray[np.complex128]:
-    """Find all roots of real polynomials: Laguerre, deflation, Newton's polish ([3]).
-
-    Parameters
-    ----------
-    polynomials : (n, order + 1) coefficients, the highest power first; the first one is not 0.
-
-    Returns
-    -------
-    (n, order) roots in no particular order, conjugates side by side; trailing zero coefficients
-    give roots 0. Accurate to a few units of rounding for separated roots.
-
-    Raises
-    ------
-    FeatureError : a polynomial that is not finite or whose first coefficient is 0.
-    """
-    c = np.ascontiguousarray(polynomials, dtype=np.float64)
-    if c.ndim != 2 or not np.isfinite(c).all() or (c[:, :1] == 0).any():
-        raise FeatureError(
-            f"polynomials of shape {c.shape}, expected (n, order + 1) finite coefficients with a "
-            "first one that is not 0",
-            code="bad-polynomial",
-        )
-    roots = np.zeros((len(c), c.shape[1] - 1), dtype=np.complex128)
-    _roots_frames(c, roots)
-    return roots

@@ -25,7 +25,7 @@ manifest_csv
 corpora
 audio shorttime
 spectrum
-prediction line_spectrum bands gabor roots pitch_plain
+prediction line_spectrum bands gabor pitch_plain roots roots pitch_plain
 pitch
 pulses resonances
 vad

@@ -40,7 +40,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from serfeat.errors import FeatureError, did_you_mean
-from serfeat.jit import jit
+from serfeat.jit import COMPILED, jit
+from serfeat.pitch_plain import smoothest
 from serfeat.resonances import N_RESONANCES, Frames, Method, Resonances, resonances
 from serfeat.shorttime import Descriptor, ShortTime
 from serfeat.types import Floats, Ints
@@ -204,7 +205,8 @@ def track(found: Resonances, n_formants: int = 3) -> Resonances:
     choices = np.array(list(combinations(range(N_RESONANCES), n_formants)))
     for begin, end in np.flatnonzero(enough[1:] != enough[:-1]).reshape(-1, 2):
         run = slice(begin, end)
-        chosen = choices[_cheapest(*_costs(found.frequency[run], found.bandwidth[run], choices))]
+        costs = _costs(found.frequency[run], found.bandwidth[run], choices)
+        chosen = choices[(_cheapest if COMPILED else _cheapest_plain)(*costs)]
         out.frequency[run] = np.take_along_axis(found.frequency[run], chosen, axis=1)
         out.bandwidth[run] = np.take_along_axis(found.bandwidth[run], chosen, axis=1)
     return out
@@ -218,6 +220,16 @@ def _costs(frequency: Floats, bandwidth: Floats, choices: Ints) -> tuple[Floats,
     cost = local.sum(axis=2)
     # a choice of a resonance that is not there
     return np.where(np.isnan(cost), np.inf, cost), np.nan_to_num(np.log2(f))
+
+
+def _cheapest_plain(local: Floats, octaves: Floats) -> Ints:
+    """`_cheapest` with whole arrays."""
+
+    def costs(begin: int, end: int) -> Floats:
+        steps = octaves[begin:end, :, None] - octaves[begin - 1 : end - 1, None]
+        return np.asarray(TRANSITION_COST * np.abs(steps).sum(axis=3))
+
+    return smoothest(-local, costs)
 
 
 @jit
@@ -245,7 +257,7 @@ def _cheapest(local: Floats, octaves: Floats) -> Ints:
     return path
 
 
-def _descriptor(name: str, summary: str, source: str, **params: object) -> Descriptor:
+def _descriptor(name: str, summary: str, source: str, oracle: str, **params: object) -> Descriptor:
     n = int(str(params.get("n_formants", 3)))
     return Descriptor(
         name=name,
@@ -257,6 +269,7 @@ def _descriptor(name: str, summary: str, source: str, **params: object) -> Descr
         undefined="in unvoiced frames; where fewer resonances are found",
         params=params,
         version=2,
+        oracle=oracle,
     )
 
 
@@ -266,12 +279,15 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         "frequencies and bandwidths of the first three formants in voiced frames (selective linear "
         "prediction, ceiling 5500 Hz)",
         "Makhoul 1975; settings of Praat, Sound: To Formant (burg)",
+        "Praat, To Formant (burg), on EMO-DB: 5, 12, 14 Hz in the median of F1, F2, F3; Klatt "
+        "vowels: 13 Hz and 1.1 % at 100 Hz, 5 % at 200 Hz, 1 % with noise",
         ceiling=5500.0,
     ),
     _descriptor(
         "formants_tracked",
         "the first three formants, the ceiling chosen for the voice, numbered by a Viterbi search",
         "Escudero et al. 2009; Praat, Formant: Track",
+        "a known layout of spurious and missing poles: exact; the resonances are those of formants",
         ceiling="voice",
         tracked=True,
     ),
@@ -279,6 +295,8 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         "formants_burg",
         "the first five formants by Burg's method, to a fraction of a Hz those of Praat",
         "Praat, Sound: To Formant (burg)",
+        "Praat, To Formant (burg): 1e-3 Hz without resampling, on EMO-DB 1 Hz in the median; Klatt "
+        "vowels: 10 Hz and 1 % at 100 Hz",
         ceiling=5500.0,
         n_formants=5,
         method="burg",

@@ -40,15 +40,17 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from serfeat.jit import jit
+from serfeat.jit import COMPILED, jit
 from serfeat.pitch import interpolation_table, pitch, tabled_peak
+from serfeat.pitch_plain import tabled_peaks
 from serfeat.shorttime import Descriptor, ShortTime
-from serfeat.types import Floats, Ints
+from serfeat.types import Floats, Ints, Reals
 
 __all__ = ["DESCRIPTORS", "hnr"]
 
 PERIODS = 1.5  # longest periods in each of the two stretches
 DEPTH = 24  # lags on either side of the sinc interpolation; 16 would saturate at 49 dB
+BLOCK = 256  # frames at a time where nothing is compiled
 LIMIT = 1e-10  # r is kept this far from 0 and 1: +-100 dB, beyond which rounding decides
 
 
@@ -89,7 +91,8 @@ def _hnr(st: ShortTime, *, floor: float = 75.0, ceiling: float = 600.0) -> Float
         rows = np.flatnonzero(contour.voiced)
         length = 4 * round(PERIODS * st.sr / floor / 4)
         r = np.full(len(rows), np.nan)
-        _correlate(
+        correlate = _correlate if COMPILED else _correlate_plain
+        correlate(
             (st.centred / scale).astype(np.float32),
             (rows * st.hop).astype(np.int64),
             st.sr / contour.f0[rows],
@@ -113,7 +116,7 @@ def _hnr_ac(st: ShortTime, *, floor: float = 75.0, ceiling: float = 600.0) -> Fl
 
 @jit
 def _correlate(
-    x: Floats, centres: Ints, lags: Floats, length: int, table: Floats, out: Floats
+    x: Reals, centres: Ints, lags: Floats, length: int, table: Floats, out: Floats
 ) -> None:
     """Correlate two stretches of the signal, one period apart, around each centre.
 
@@ -155,6 +158,44 @@ def _correlate(
         out[i] = 1.0 / value if value > 1.0 else value
 
 
+def _correlate_plain(
+    x: Reals, centres: Ints, lags: Floats, length: int, table: Floats, out: Floats
+) -> None:
+    """`_correlate` with whole arrays."""
+    size = table.shape[1] + 6
+    lag = np.rint(lags).astype(np.int64)
+    first = lag - size // 2
+    begin = centres - (length + lag) // 2
+    inside = (begin >= 0) & (begin + first >= 0) & (begin + length + first + size <= len(x))
+    kept = np.flatnonzero(inside)
+    # Every other sum is of what lies between two spans.
+    spans = np.stack([begin, begin + length + lag], axis=1)[kept]
+    sums = np.add.reduceat(x.astype(np.float64), spans.ravel())[::2] if len(kept) else np.empty(0)
+    for block in range(0, len(kept), BLOCK):
+        rows = kept[block : block + BLOCK]
+        mean = (sums[block : block + BLOCK] / (length + lag[rows])).astype(x.dtype)
+        place = lags[rows] - first[rows] - table.shape[1] // 2
+        y = _products(x, begin[rows], begin[rows] + first[rows], mean, length, size)
+        value = tabled_peaks(y, np.arange(len(rows)), table, place)[1]
+        out[rows] = np.where(value > 1.0, 1.0 / np.where(value > 1.0, value, 1.0), value)
+
+
+def _products(x: Reals, begin: Ints, other: Ints, mean: Reals, length: int, size: int) -> Floats:
+    """(k, size) normalised correlations of the stretches from `begin` and from `other` on."""
+    views = np.lib.stride_tricks.sliding_window_view
+    a = views(x, length)[begin] - mean[:, None]
+    b = views(x, length + size)[other] - mean[:, None]
+    product = np.einsum("tkn,tn->tk", views(b, length, axis=1)[:, :size], a)
+    a, b = a.astype(np.float64), b.astype(np.float64)  # small differences of large sums
+    here, square = np.einsum("tn,tn->t", a, a)[:, None], b * b
+    there = square[:, :length].sum(axis=1, keepdims=True)
+    changes = square[:, length : length + size - 1] - square[:, : size - 1]
+    energy = here * np.cumsum(np.concatenate([there, changes], axis=1), axis=1)
+    r: Floats = np.zeros_like(energy)
+    np.divide(product, np.sqrt(np.maximum(energy, 0.0)), out=r, where=energy > 0.0)
+    return r
+
+
 DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor(
         name="hnr",
@@ -165,6 +206,8 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         compute=_hnr,
         undefined="unvoiced frames, and frames within about 20 ms of the edges of the clip",
         version=2,
+        oracle="harmonics in white noise of known SNR: 0.3 dB from 10 to 40 dB, 2 dB below; Praat, "
+        "Harmonicity (cc), on EMO-DB: 1.5 dB in the median, r above 0.88",
     ),
     Descriptor(
         name="hnr_ac",
@@ -174,5 +217,6 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         source="Boersma 1993, eq. 4",
         compute=_hnr_ac,
         undefined="unvoiced frames",
+        oracle="harmonics in white noise of known SNR: 0.4 dB from 5 to 20 dB",
     ),
 )
