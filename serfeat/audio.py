@@ -365,7 +365,7 @@ def _quality(x: Reals, peak: float) -> tuple[str, ...]:
     for first in range(0, len(x), BLOCK):  # in blocks: a long recording has room for no copies
         part = x[max(first - 1, 0) : first + BLOCK]
         at_peak = (part >= 0.9999 * peak) | (part <= -0.9999 * peak)
-        plateau += np.count_nonzero(at_peak[1:] & at_peak[:-1])
+        plateau += int(np.count_nonzero(at_peak[1:] & at_peak[:-1]))
     if plateau > 0.001 * len(x):
         flags.append(f"clipped {100 * plateau / len(x):.1f} %")
     if abs(x.mean(dtype=np.float64)) > 0.05 * peak:
