@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from serfeat.allocator import keep_freed_memory
 from serfeat.audio import MIN_DURATION, content_hash, load_audio
 from serfeat.engines import run
 from serfeat.errors import AudioError, FeatureError, ManifestError, SerfeatError
@@ -279,6 +280,7 @@ def _compute_batch(
 ) -> tuple[list[Row], dict[str, Failure]]:
     """Read and analyse a batch of clips; runs in a worker."""
     clips, features, level = task
+    keep_freed_memory()
     rows, failed = [], {}
     for clip in clips:
         stage = "read"

@@ -259,7 +259,8 @@ class ShortTime:
                 block = buffer[: len(at)]
                 cut_frames(signal, at, weights if not preemphasis else ones, block)
                 if preemphasis:
-                    _emphasise(block[:, :length], preemphasis, weights)
+                    emphasise = _emphasise if COMPILED else _emphasise_plain
+                    emphasise(block[:, :length], preemphasis, weights)
                 squared_magnitude(scipy.fft.rfft(block, axis=1), out[first : first + BLOCK])
             return out
 
@@ -295,13 +296,28 @@ def cut_frames(
     mean : (frames,) is taken away from the samples of the clip, not from the zeros around it.
     """
     means = np.zeros(len(starts)) if mean is None else mean
-    if COMPILED:
-        _cut_frames(signal, starts, weights, means, out)
+    (_cut_frames if COMPILED else _cut_frames_plain)(signal, starts, weights, means, out)
+
+
+def _cut_frames_plain(
+    signal: Reals, starts: Ints, weights: Floats, mean: Floats, out: Reals
+) -> None:
+    """`_cut_frames` with whole arrays."""
+    if not len(starts):
         return
-    at = starts[:, None] + np.arange(len(weights))
-    inside = (at >= 0) & (at < len(signal))
-    samples = signal[np.clip(at, 0, len(signal) - 1)] - means[:, None]
-    out[:, : len(weights)] = np.where(inside, samples * weights, 0.0)
+    length, n = len(weights), len(signal)
+    first, last = int(starts.min()), int(starts.max()) + length
+    stretch = np.zeros(last - first)  # what the frames cover, with zeros beyond the clip
+    begin, end = max(first, 0), max(min(last, n), 0)
+    if begin < end:
+        stretch[begin - first : end - first] = signal[begin:end]
+    frames = np.lib.stride_tricks.sliding_window_view(stretch, length)[starts - first]
+    frames -= mean[:, None]
+    frames *= weights
+    out[:, :length] = frames
+    for i in np.flatnonzero((starts < 0) | (starts + length > n)):
+        out[i, : min(max(-starts[i], 0), length)] = 0.0
+        out[i, max(n - starts[i], 0) : length] = 0.0
 
 
 @jit
@@ -315,6 +331,13 @@ def _emphasise(frames: Reals, a: float, weights: Floats) -> None:
         for j in range(length - 1):
             here[j] = (here[j] - a * before[j]) * weights[j + 1]
         row[0] = (1 - a) * first * weights[0]
+
+
+def _emphasise_plain(frames: Reals, a: float, weights: Floats) -> None:
+    """`_emphasise` with whole arrays."""
+    later = (frames[:, 1:] - a * frames[:, :-1]) * weights[1:]
+    frames[:, 0] = (1 - a) * frames[:, 0] * weights[0]
+    frames[:, 1:] = later
 
 
 @jit
@@ -332,7 +355,8 @@ def squared_magnitude(spectrum: ComplexArray, out: Reals | None = None) -> Reals
     if COMPILED:
         _squared_magnitude(parts, result)
     else:
-        result[:] = spectrum.real**2 + spectrum.imag**2
+        squares = parts * parts
+        np.add(squares[:, ::2], squares[:, 1::2], out=result)
     return result
 
 

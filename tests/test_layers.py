@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent / "serfeat"
 # Top to bottom; names on one line are of one rank and must not import each other.
 ORDER = """
 errors
-types jit files
+types jit files allocator
 table labels
 manifest
 cells sidecar

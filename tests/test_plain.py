@@ -20,7 +20,7 @@ import serfeat.pitch as kernels
 from serfeat import pitch_plain, prediction, roots
 from serfeat.pitch import interpolation_table, pitch, tabled_peak
 from serfeat.resonances import resonances
-from serfeat.shorttime import ShortTime
+from serfeat.shorttime import ShortTime, cut_frames
 from serfeat.types import Floats
 
 # By name: `serfeat.lld` exports functions that are called as their modules are.
@@ -38,6 +38,35 @@ def speechlike(seconds: float = 1.0, seed: int = 0) -> Floats:
     phase = 2 * np.pi * np.cumsum(110 * 2 ** (n / len(n))) / SR
     x = sum(h**-1.5 * np.cos(h * phase + h * h) for h in range(1, 25))
     return np.asarray(0.2 * x * np.geomspace(1, 1e-3, len(n)) + 1e-3 * rng.standard_normal(len(n)))
+
+
+@pytest.mark.parametrize("starts", [[-700, -320, -3, 0], [7900, 350, 0, 8100], [-9000], []])
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+def test_frames(starts: list[int], kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same bits, over the ends of the clip and beyond. Seen to catch: a mean that is taken away
+    from the zeros as well, a clip that begins a sample late.
+    """
+    x, weights = speechlike(0.5), np.hanning(640)
+    mean = np.linspace(0.1, 0.2, len(starts))
+    both = []
+    for compiled in (True, False):
+        monkeypatch.setattr("serfeat.shorttime.COMPILED", compiled)
+        out = np.full((2, len(starts), 700), 7.0).astype(kind)
+        cut_frames(x, np.array(starts, dtype=np.int64), weights, out[0], mean)
+        cut_frames(x, np.array(starts, dtype=np.int64), weights, out[1])
+        both.append(out)
+    np.testing.assert_array_equal(both[1], both[0])
+
+
+def test_spectra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen to catch: pre-emphasis with the sample that is already emphasised, a first sample that
+    is left as it is.
+    """
+    both = []
+    for compiled in (True, False):
+        monkeypatch.setattr("serfeat.shorttime.COMPILED", compiled)
+        both.append(ShortTime(speechlike(0.5), SR).power(400, preemphasis=0.97))
+    np.testing.assert_allclose(both[1], both[0], rtol=1e-9, atol=1e-18)
 
 
 @pytest.mark.parametrize("samples", [1, 100, 700, 8000])
