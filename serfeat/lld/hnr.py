@@ -51,6 +51,7 @@ __all__ = ["DESCRIPTORS", "hnr"]
 PERIODS = 1.5  # longest periods in each of the two stretches
 DEPTH = 24  # lags on either side of the sinc interpolation; 16 would saturate at 49 dB
 BLOCK = 256  # frames at a time where nothing is compiled
+LANES = 64  # lags computed: those needed and some more, for whole registers
 LIMIT = 1e-10  # r is kept this far from 0 and 1: +-100 dB, beyond which rounding decides
 
 
@@ -131,8 +132,9 @@ def _correlate(
     """
     depth = table.shape[1] // 2
     size = 2 * depth + 6  # lags needed around the period, for the interpolation at its neighbours
-    product = np.zeros(size, dtype=np.float32)
+    product = np.zeros(LANES, dtype=np.float32)
     y = np.zeros(size)
+    b = np.zeros(length + LANES, dtype=np.float32)
     for i in range(len(centres)):
         lag = round(lags[i])
         first = lag - size // 2  # the smallest lag
@@ -140,14 +142,16 @@ def _correlate(
         if begin < 0 or begin + first < 0 or begin + length + first + size > len(x):
             continue
         mean = np.float32(x[begin : begin + length + lag].mean())
-        a, b = x[begin : begin + length] - mean, x[begin + first :][: length + size] - mean
+        a, ahead = x[begin : begin + length] - mean, x[begin + first :]
+        for j in range(length + size):
+            b[j] = ahead[j] - mean
         product[:] = 0.0
         here, there = 0.0, 0.0  # in double precision: they are small differences of large sums
         # Four samples at a time over all lags: the compiler does many lags at once.
         for j in range(0, length, 4):
             a0, a1, a2, a3 = a[j], a[j + 1], a[j + 2], a[j + 3]
             b0, b1, b2, b3 = b[j:], b[j + 1 :], b[j + 2 :], b[j + 3 :]
-            for k in range(size):
+            for k in range(LANES):
                 product[k] += (a0 * b0[k] + a1 * b1[k]) + (a2 * b2[k] + a3 * b3[k])
             here += (a0 * a0 + a1 * a1) + (a2 * a2 + a3 * a3)
             there += (b[j] ** 2 + b[j + 1] ** 2) + (b[j + 2] ** 2 + b[j + 3] ** 2)
