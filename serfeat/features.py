@@ -285,8 +285,8 @@ class FeatureSet:
             ],
             "libraries": _libraries(self._computed_by()),
         }
-        if self.keep:
-            settings["keep"] = self.keep
+        if not self.external:
+            settings["columns"] = self.columns(level)  # also when only the rule for them changes
         if self.smooth > 1:
             settings["smooth"] = self.smooth
         if self.prepare:
