@@ -240,7 +240,7 @@ def extract(
     _consent(accept_opensmile_licence)
     chosen = replace(feature_set(features), prepare=_words(prepare))
     if functionals:
-        chosen = replace(chosen, functionals=_words(functionals), keep=())
+        chosen = replace(chosen, functionals=_words(functionals), keep=(), sparse=False)
     with _progress() as report:
         result = extract_features(
             source,

@@ -61,6 +61,8 @@ class FeatureSet:
         they change samples and never time.
     backend : key of `serfeat.lld.backends.BACKENDS`, whose descriptors are taken where it has them.
     keep : the columns of ``"functionals"`` that are given, in this order; none named: all of them.
+    sparse : leave out the ``_voiced`` and ``_unvoiced`` functionals of columns that only voiced
+        frames have: the former say nothing more, the latter nothing at all.
     smooth : frames of the moving average that the contours pass before their functionals (and
         before deltas); odd. Undefined frames take no part in it and stay undefined.
     """
@@ -78,6 +80,7 @@ class FeatureSet:
     backend: str = ""
     keep: tuple[str, ...] = ()
     smooth: int = 1
+    sparse: bool = False
 
     @cached_property
     def chosen(self) -> tuple[Descriptor, ...]:
@@ -213,17 +216,15 @@ class FeatureSet:
 
     @cached_property
     def _kept(self) -> list[int]:
-        """Places, among all functionals, of those that are given: `keep`, or all with a meaning.
-
-        A column that only voiced frames have says nothing more by its ``_voiced`` functionals, and
-        nothing at all by its ``_unvoiced`` ones.
-        """
+        """Places, among all functionals, of those that are given."""
         places = {name: i for i, (name, _) in enumerate(self._all_named("functionals"))}
         for name in self.keep:
             if name not in places:
                 raise did_you_mean(f"column of {self.name}", name, places)
         if self.keep:
             return [places[name] for name in self.keep]
+        if not self.sparse:
+            return list(places.values())
         voiced_only = {
             column
             for d in self.frame_descriptors
@@ -411,6 +412,7 @@ FEATURE_SETS: dict[str, FeatureSet] = {
             deltas=1,
             functionals=(*DEFAULT_FUNCTIONALS, *_MORE_FUNCTIONALS),
             delta_functionals=("std", "p05", "p95", "kurtosis"),
+            sparse=True,
         ),
         FeatureSet(
             "mfcc_deltas",

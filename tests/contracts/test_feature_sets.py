@@ -56,7 +56,7 @@ SETTINGS: dict[str, some.SearchStrategy[Any]] = {
     "keep": some.lists(some.integers(0, 8), max_size=2, unique=True),  # places, named below
     "smooth": some.sampled_from([1, 3, 5]),
 }
-NO_SETTING = {"name", "summary", "external"}
+NO_SETTING = {"sparse", "name", "summary", "external"}
 
 
 def made(chosen: dict[str, Any]) -> FeatureSet:
@@ -327,3 +327,17 @@ def test_an_unknown_name_suggests_the_nearest(
     with pytest.raises(UnknownNameError, match=f"did you mean '{nearest}'"):
         extract(few, chosen, store=tmp_path / "store")
     assert not os.path.exists(tmp_path / "store")
+
+
+def test_sparse_leaves_out_what_says_nothing() -> None:
+    """Its effect on the key is that of the columns. Catches F0 over unvoiced frames, all NaN."""
+    names = ("mean", "mean_voiced", "mean_unvoiced")
+    dense = FeatureSet("x", "", ("f0", "energy"), functionals=names, deltas=1)
+    sparse = replace(dense, sparse=True)
+    left_out = set(dense.columns("functionals")) - set(sparse.columns("functionals"))
+    assert left_out == {
+        f"{c}__{f}"
+        for c in ("f0_hz", "f0_semitones", "voicing_strength")
+        for f in ("mean_voiced", "mean_unvoiced")
+    }
+    assert sparse.fingerprint("functionals") != dense.fingerprint("functionals")
