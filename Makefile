@@ -45,7 +45,7 @@ bench: $(READY)
 	@$(BIN)/python bench/extractors.py
 
 emodb: $(READY)
-	@echo "make emodb: 7 models x 2 protocols on the whole EMO-DB; about 35 minutes on 2 cores."
+	@echo "make emodb: 9 models x 2 protocols on the whole EMO-DB; about 40 minutes on 2 cores."
 	@$(BIN)/serfeat compare pipelines/emodb_classical_vs_deep.toml
 
 docs: $(READY)
