@@ -67,7 +67,12 @@ def _processes(
     context = _context(function.__module__)
     with (
         _one_thread_per_worker(),
-        ProcessPool(max_workers=workers, context=context) as pool,
+        ProcessPool(
+            max_workers=workers,
+            context=context,
+            initializer=_take_environment,
+            initargs=[dict(os.environ)],
+        ) as pool,
     ):
         futures = [pool.schedule(function, args=[task], timeout=timeout) for task in tasks]
         try:
@@ -79,6 +84,15 @@ def _processes(
         except BaseException:
             pool.stop()  # type: ignore[no-untyped-call]
             raise
+
+
+def _take_environment(variables: dict[str, str]) -> None:
+    """Give a worker the environment that its parent has now.
+
+    A fork server keeps the one of its own start: what was set since, such as the consent to a
+    licence, would not reach its children.
+    """
+    os.environ.update(variables)
 
 
 def _context(module: str) -> BaseContext:
