@@ -48,6 +48,7 @@ from serfeat.types import Bools, Floats, Ints, Reals
 __all__ = [
     "Pitch",
     "best_path",
+    "check_range",
     "interpolation_table",
     "pitch",
     "sinc_at",
@@ -84,6 +85,23 @@ class Pitch:
         return np.isfinite(self.f0)
 
 
+def check_range(floor: float, ceiling: float, sr: int, where: str) -> None:
+    """Refuse a range of F0 that a tracker at this sample rate cannot search.
+
+    Raises
+    ------
+    FeatureError : not ``0 < floor < ceiling <= sr / 4``.
+    """
+    if not 0 < floor < ceiling <= sr / 4:
+        raise FeatureError(
+            f"floor {floor} Hz and ceiling {ceiling} Hz at {sr} Hz; "
+            "expected 0 < floor < ceiling <= a quarter of the sample rate",
+            where=where,
+            code="bad-range",
+            fix="speech lies between 75 and 600 Hz",
+        )
+
+
 def pitch(
     st: ShortTime,
     *,
@@ -116,14 +134,7 @@ def pitch(
     ------
     FeatureError : floor and ceiling do not fit each other or the sample rate.
     """
-    if not 0 < floor < ceiling <= st.sr / 4:
-        raise FeatureError(
-            f"floor {floor} Hz and ceiling {ceiling} Hz at {st.sr} Hz; "
-            "expected 0 < floor < ceiling <= a quarter of the sample rate",
-            where="pitch",
-            code="bad-range",
-            fix="speech lies between 75 and 600 Hz",
-        )
+    check_range(floor, ceiling, st.sr, "pitch")
     costs = (silence, voicing, octave_cost, octave_jump, voiced_unvoiced)
 
     def make() -> Pitch:

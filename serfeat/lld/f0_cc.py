@@ -29,9 +29,8 @@ import numpy as np
 import scipy.fft
 from numpy.typing import ArrayLike
 
-from serfeat.errors import FeatureError
 from serfeat.jit import jit
-from serfeat.pitch import best_path, sinc_peak
+from serfeat.pitch import best_path, check_range, sinc_peak
 from serfeat.shorttime import Descriptor, ShortTime
 from serfeat.types import Floats
 
@@ -107,16 +106,9 @@ def _f0_cc(
     -------
     (n_frames,) Hz.
     """
-    if not 0 < floor < ceiling <= st.sr / 4:
-        raise FeatureError(
-            f"floor {floor} Hz and ceiling {ceiling} Hz at {st.sr} Hz; "
-            "expected 0 < floor < ceiling <= a quarter of the sample rate",
-            where="f0_cc",
-            code="bad-range",
-            fix="speech lies between 75 and 600 Hz",
-        )
+    check_range(floor, ceiling, st.sr, "f0_cc")
     f0 = np.full(st.n_frames, np.nan)
-    scale = np.abs(st.centred).max()
+    scale = st.peak
     if st.grid.n_samples < 2 * st.sr / floor or scale <= CONSTANT * np.abs(st.x).max():
         return f0
     shortest, longest = st.sr / ceiling, st.sr / floor

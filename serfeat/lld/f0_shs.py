@@ -132,7 +132,7 @@ def _f0_shs(
             fix="speech lies between 75 and 600 Hz",
         )
     f0 = np.full(st.n_frames, np.nan)
-    scale = np.abs(st.centred).max()
+    scale = st.peak
     if st.grid.n_samples < PERIODS * st.sr / floor or scale <= CONSTANT * np.abs(st.x).max():
         return f0
     shortest, longest = st.sr / ceiling, st.sr / floor

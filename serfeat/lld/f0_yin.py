@@ -21,8 +21,8 @@ import numpy as np
 import scipy.fft
 from numpy.typing import ArrayLike
 
-from serfeat.errors import FeatureError
 from serfeat.jit import jit
+from serfeat.pitch import check_range
 from serfeat.shorttime import Descriptor, ShortTime
 from serfeat.types import Floats
 
@@ -92,14 +92,7 @@ def _yin(
     (n_frames,) Hz.
     """
     sr = st.sr
-    if not 0 < floor < ceiling <= sr / 4:
-        raise FeatureError(
-            f"floor {floor} Hz and ceiling {ceiling} Hz at {sr} Hz; "
-            "expected 0 < floor < ceiling <= a quarter of the sample rate",
-            where="yin",
-            code="bad-range",
-            fix="speech lies between 75 and 600 Hz",
-        )
+    check_range(floor, ceiling, sr, "yin")
     width = round(window * sr)
     length = width + int(sr / floor) + 2
     n_fft = int(scipy.fft.next_fast_len(length, real=True))
