@@ -4,6 +4,7 @@ Contents
 --------
 `check_settings`    : parameters that cannot be, or do not fit together.
 `as_labels`         : y as an array of classes.
+`as_proportions`    : rater votes as shares.
 `held_out_speakers` : the speakers whose clips choose the epoch.
 `class_weights`     : a weight for each class.
 """
@@ -22,32 +23,45 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 from serfeat.errors import ModelError
 from serfeat.types import Bools, Floats, Ints
 
-__all__ = ["Labels", "as_labels", "check_settings", "class_weights", "held_out_speakers"]
+__all__ = [
+    "SELECTIONS",
+    "Labels",
+    "as_labels",
+    "as_proportions",
+    "check_settings",
+    "class_weights",
+    "held_out_speakers",
+]
 
 Labels = NDArray[Any]
 
+SELECTIONS = ("last", "validation", "test_oracle")
+PRECISIONS = ("float32", "bfloat16")
+
 
 def check_settings(settings: Mapping[str, Any]) -> None:
-    """Refuse parameters of `TorchClassifier` that no training can follow.
+    """Refuse parameters of a `TorchEstimator` that no training can follow.
 
     Raises
     ------
     ModelError : names all that is wrong at once.
     """
     selection = settings["selection"]
-    if selection == "test_oracle":
-        raise ModelError(
-            "selection 'test_oracle' is not in this version",
-            code="not-implemented",
-            fix="use 'last' or 'validation'",
-        )
     wrong = []
-    if selection not in ("last", "validation"):
-        wrong.append(f"selection is {selection!r}, expected 'last' or 'validation'")
+    if selection not in SELECTIONS:
+        wrong.append(f"selection is {selection!r}, expected one of {', '.join(SELECTIONS)}")
     elif settings["patience"] is not None and selection == "last":
         wrong.append("patience needs held-out speakers, so selection='validation'")
+    if settings["precision"] not in PRECISIONS:
+        found = settings["precision"]
+        wrong.append(f"precision is {found!r}, expected one of {', '.join(PRECISIONS)}")
+    schedule = settings["schedule"]
+    if isinstance(schedule, str) and schedule != "cosine":
+        wrong.append(f"schedule is {schedule!r}, expected 'cosine' or pairs [epochs, rate]")
+    if not 0 <= settings["warmup"] < 1:
+        wrong.append(f"warmup is {settings['warmup']}, expected 0 or more, less than 1")
     for least, names in (
-        (1, ("epochs", "batch_size", "patience", "threads")),
+        (1, ("epochs", "batch_size", "patience", "threads", "every")),
         (0, ("learning_rate", "validation_fraction", "clip_norm")),
     ):
         for name in names:
@@ -76,6 +90,34 @@ def as_labels(y: Any, n: int, *, estimator: str) -> Labels:
     check_consistent_length(range(n), labels)
     check_classification_targets(labels)
     return labels
+
+
+def as_proportions(proportions: Any, n: int, n_classes: int) -> Floats | None:
+    """Return rater votes as (n, n_classes) shares that sum to 1; None stays None.
+
+    Raises
+    ------
+    ModelError : another shape, a negative or missing share, a row without a vote.
+    """
+    if proportions is None:
+        return None
+    shares = np.asarray(proportions, dtype=np.float64)
+    if shares.shape != (n, n_classes):
+        raise ModelError(
+            f"proportions of shape {shares.shape}, expected {(n, n_classes)}: a row for each clip, "
+            "a column for each label of y, in sorted order",
+            code="bad-targets",
+        )
+    sums = shares.sum(axis=1)
+    bad = np.flatnonzero(~((shares >= 0).all(axis=1) & (sums > 0)))
+    if len(bad):
+        raise ModelError(
+            f"proportions: {len(bad)} clips without a vote (or with one that is negative or NaN), "
+            f"the first is number {bad[0]}",
+            code="bad-targets",
+            fix="leave these clips out",
+        )
+    return np.asarray(shares / sums[:, None])
 
 
 def held_out_speakers(

@@ -7,6 +7,7 @@ by one rule (every class weighs the same, as UAR counts them), and probabilities
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,9 @@ from sklearn.svm import SVC
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from serfeat.errors import MissingExtraError
-from serfeat.types import Floats
+from serfeat.errors import MissingExtraError, ModelError
+from serfeat.models.arguments import held_out_speakers
+from serfeat.types import Floats, Ints
 
 __all__ = ["BoostedTrees", "NearestNeighbours", "SupportVectors"]
 
@@ -28,18 +30,74 @@ __all__ = ["BoostedTrees", "NearestNeighbours", "SupportVectors"]
 class NearestNeighbours(KNeighborsClassifier):
     """Nearest neighbours, Euclidean on z-scores, nearer ones count more (weights 1/distance).
 
+    Where two classes have the same weight, the one with the smaller summed distance wins.
+
     Parameters
     ----------
     n_neighbors : k; where there are fewer training rows, all of them.
+    candidates : several k (Dellaert's: 1, 3, 5, 7, 9, 15), of which the one with the highest UAR on
+        held-out training speakers is taken, and of equal ones the largest; `n_neighbors` then only
+        stands in where nothing can be held out.
+
+    Attributes
+    ----------
+    k_ : the k in use.
     """
 
-    def __init__(self, n_neighbors: int = 9) -> None:
+    def __init__(self, n_neighbors: int = 9, candidates: Sequence[int] | None = None) -> None:
         super().__init__(n_neighbors, weights="distance")
+        self.candidates = candidates
+
+    def fit(self, X: Any, y: Any, groups: Any = None) -> NearestNeighbours:
+        """Fit on (n, k) and labels; `groups` (n,) are speakers, to choose k without them."""
+        super().fit(X, y)
+        if self.outputs_2d_:
+            raise ModelError("y has several columns, expected one label a row", code="bad-labels")
+        self.k_ = self.n_neighbors
+        if self.candidates is not None:
+            self.k_ = self._choose(groups)
+        return self
 
     def kneighbors(self, X: Any = None, n_neighbors: int | None = None, **options: Any) -> Any:
         """Find the neighbours, never more than there are rows."""
-        wanted = n_neighbors or self.n_neighbors
+        check_is_fitted(self, "k_")
+        wanted = n_neighbors or self.k_
         return super().kneighbors(X, min(wanted, self.n_samples_fit_), **options)
+
+    def predict(self, X: Any) -> Any:
+        """Return the class with the largest weight; ties go to the smaller summed distance."""
+        distances, rows = self.kneighbors(X)
+        return self.classes_[_nearest_class(distances, self._y[rows], len(self.classes_))]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = False
+        tags.classifier_tags.multi_label = False
+        return tags
+
+    def _choose(self, groups: Any) -> int:
+        """The candidate with the highest UAR on training speakers that were held out."""
+        candidates = [int(k) for k in self.candidates or ()]
+        if not candidates or min(candidates) < 1:
+            raise ModelError(
+                f"candidates are {self.candidates}, expected numbers of neighbours, at least 1",
+                where="knn",
+                code="bad-parameter",
+            )
+        X, y, most = self._fit_X, self._y, max(candidates)
+        speakers = 0 if groups is None else len(set(groups))
+        predicted = np.full((len(candidates), len(y)), -1)
+        for train, test in _inner_parts(y, groups, min(5, speakers) if speakers > 1 else 5):
+            index = KNeighborsClassifier(min(most, len(train))).fit(X[train], y[train])
+            distances, rows = index.kneighbors(X[test])
+            codes = y[train][rows]
+            for i, k in enumerate(candidates):
+                nearest = _nearest_class(distances[:, :k], codes[:, :k], len(self.classes_))
+                predicted[i, test] = nearest
+        if (predicted < 0).any():
+            return int(self.n_neighbors)
+        uar = [float(np.mean([(p[y == c] == c).mean() for c in np.unique(y)])) for p in predicted]
+        return max(zip(uar, candidates, strict=True))[1]
 
 
 class SupportVectors(ClassifierMixin, BaseEstimator):
@@ -95,22 +153,15 @@ class SupportVectors(ClassifierMixin, BaseEstimator):
 
     def _temperature(self, X: Any, y: Any, groups: Any) -> float:
         """Temperature with the smallest cross entropy on held-out training rows."""
-        n = self.calibration_folds
-        if groups is not None and len(set(groups)) >= n:
-            parts = GroupKFold(n).split(X, y, groups)
-        elif min(np.unique(y, return_counts=True)[1]) >= n:
-            parts = StratifiedKFold(n).split(X, y)
-        else:
-            return 1.0  # too few rows to hold any out
         decisions, truths = [], []
-        for train, test in parts:
+        for train, test in _inner_parts(y, groups, self.calibration_folds):
             if len(set(y[train])) < len(self.classes_):
                 continue
             machine = self._machine().fit(X[train], y[train])
             decisions.append(_columns(machine.decision_function(X[test])))
             truths.append(np.searchsorted(self.classes_, y[test]))
         if not decisions:
-            return 1.0
+            return 1.0  # too few rows to hold any out
         d, t = np.concatenate(decisions), np.concatenate(truths)
 
         def cross_entropy(log_temperature: float) -> float:
@@ -128,7 +179,10 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
     n_estimators, max_depth, learning_rate, subsample, colsample_bytree, reg_lambda : XGBoost's.
     max_bin : quantile bins per feature. A few hundred clips have no more to tell in 256, XGBoost's
         default, and with many features most of the time goes into the bins.
-    seed : of the row and column subsampling.
+    patience : rounds without a smaller cross entropy on held-out training speakers after which
+        boosting stops, and the best round is kept; None: all rounds, on all rows.
+    validation_fraction : share of the training speakers that is held out for it.
+    seed : of the row and column subsampling, and of the draw of these speakers.
     threads : of XGBoost; results do not depend on it.
     """
 
@@ -141,6 +195,8 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         colsample_bytree: float = 0.5,
         reg_lambda: float = 1.0,
         max_bin: int = 32,
+        patience: int | None = None,
+        validation_fraction: float = 0.2,
         seed: int = 0,
         threads: int = 1,
     ) -> None:
@@ -151,11 +207,22 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         self.colsample_bytree = colsample_bytree
         self.reg_lambda = reg_lambda
         self.max_bin = max_bin
+        self.patience = patience
+        self.validation_fraction = validation_fraction
         self.seed = seed
         self.threads = threads
 
-    def fit(self, X: Any, y: Any) -> BoostedTrees:
-        """Fit on (n, k) and string labels; every class has the same total weight."""
+    def fit(self, X: Any, y: Any, groups: Any = None) -> BoostedTrees:
+        """Fit on (n, k) and string labels; every class has the same total weight.
+
+        Parameters
+        ----------
+        groups : (n,) speakers; needed with `patience`.
+
+        Raises
+        ------
+        ModelError : `patience` without speakers that can be held out.
+        """
         xgboost = _xgboost()
         X, y = validate_data(self, X, y)
         self.classes_, codes = np.unique(y, return_inverse=True)
@@ -172,8 +239,26 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
             "seed": self.seed,
             "nthread": self.threads,
         }
-        rows = xgboost.DMatrix(X, codes, weight=compute_sample_weight("balanced", y))
-        self.booster_ = xgboost.train(settings, rows, self.n_estimators)
+
+        def rows(which: Any) -> Any:
+            weight = compute_sample_weight("balanced", codes[which])
+            return xgboost.DMatrix(X[which], codes[which], weight=weight)
+
+        if self.patience is None:
+            self.booster_ = xgboost.train(settings, rows(slice(None)), self.n_estimators)
+            return self
+        held_out, _ = held_out_speakers(
+            codes, groups, fraction=self.validation_fraction, seed=self.seed
+        )
+        booster = xgboost.train(
+            {**settings, "eval_metric": "mlogloss"},
+            rows(~held_out),
+            self.n_estimators,
+            evals=[(rows(held_out), "held_out")],
+            early_stopping_rounds=self.patience,
+            verbose_eval=False,
+        )
+        self.booster_ = booster[: booster.best_iteration + 1]
         return self
 
     def predict_proba(self, X: Any) -> Floats:
@@ -185,6 +270,40 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
     def predict(self, X: Any) -> Any:
         """Return the most probable class."""
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+def _nearest_class(distances: Floats, codes: Ints, n_classes: int) -> Ints:
+    """(n,) class of the nearest neighbours.
+
+    Parameters
+    ----------
+    distances, codes : (n, k) of the neighbours. Neighbours at distance 0, if there are any, decide
+        alone.
+    """
+    with np.errstate(divide="ignore"):
+        weights = 1.0 / distances
+    exact = np.isinf(weights)
+    hit = exact.any(axis=1)
+    weights[hit] = exact[hit]
+    votes, summed = np.zeros((2, len(distances), n_classes))
+    rows = np.arange(len(distances))[:, None]
+    np.add.at(votes, (rows, codes), weights)
+    np.add.at(summed, (rows, codes), distances)
+    # Sums of the same weights in another order may differ in the last bits: these are ties too.
+    tied = votes >= votes.max(axis=1, keepdims=True) * (1 - 1e-12)
+    return np.asarray(np.where(tied, summed, np.inf).argmin(axis=1), dtype=np.int64)
+
+
+def _inner_parts(y: Any, groups: Any, n: int) -> list[tuple[Ints, Ints]]:
+    """(train, test) rows of `n` inner folds, speakers held out where there are enough of them.
+
+    None at all where a class has fewer rows than there are folds.
+    """
+    if groups is not None and len(set(groups)) >= n:
+        return list(GroupKFold(n).split(y, y, groups))
+    if min(np.unique(y, return_counts=True)[1]) >= n:
+        return list(StratifiedKFold(n).split(y, y))
+    return []
 
 
 def _columns(decision: Any) -> Floats:

@@ -1,11 +1,13 @@
-"""The one training loop: any head of `serfeat.heads` as a scikit-learn classifier.
+"""Any head of `serfeat.heads` as a scikit-learn classifier.
 
 Conventions
 -----------
 Strings in, strings out; nothing of a test fold is ever seen. ``selection="last"`` keeps the weights
 after the last epoch; ``"validation"`` holds out whole speakers of the training rows and keeps the
-epoch with their best unweighted average recall. On one CPU thread the same seed gives the same
-weights, and the caller's random state is left alone.
+epoch with their best unweighted average recall; ``"test_oracle"`` keeps the epoch that is best on
+the clips that will be tested, as some papers did: it exists to reproduce their numbers, and marks
+whatever is made with it. On one CPU thread the same seed gives the same weights, and the caller's
+random state is left alone.
 
 Contents
 --------
@@ -15,30 +17,29 @@ Contents
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin
 from sklearn.metrics import recall_score
-from sklearn.utils.validation import check_is_fitted
 from torch import nn
-from torch.nn import functional as F
 
 from serfeat.errors import ModelError
-from serfeat.heads import make_head
 from serfeat.models.arguments import (
     Labels,
     as_labels,
+    as_proportions,
     check_settings,
     class_weights,
     held_out_speakers,
 )
-from serfeat.models.batches import as_clips, batches, logits, padded
-from serfeat.models.surroundings import own_random_state, resolve_device, threads
+from serfeat.models.batches import as_clips, logits
+from serfeat.models.objectives import Classification, MultiTask, Objective
+from serfeat.models.tasks import Task, read_tasks
+from serfeat.models.torch_estimator import TorchEstimator
 from serfeat.sequences import Sequences
 from serfeat.types import Bools, Floats, Ints
 
@@ -57,7 +58,7 @@ TIMNET_PAPER: dict[str, Any] = {
 }
 
 
-class TorchClassifier(ClassifierMixin, BaseEstimator):
+class TorchClassifier(ClassifierMixin, TorchEstimator):
     """Train a head on functionals (2-D array) or on frames (`Sequences`).
 
     Parameters
@@ -65,16 +66,31 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
     head, head_params : what `serfeat.heads.make_head` takes.
     epochs : passes over the training clips.
     batch_size : clips in a step.
-    learning_rate, betas, weight_decay : of Adam with decoupled weight decay (AdamW; with 0 it is
-        Adam).
+    optimizer : ``"adamw"`` (weight decay apart from the gradient; without it, Adam), ``"adam"``,
+        ``"keras_adam"`` (Keras' epsilon) or ``"sgd"``.
+    learning_rate, betas, momentum, weight_decay : of the optimiser; momentum is SGD's.
+    schedule : of the learning rate: None, ``"cosine"``, or pairs [epochs, rate].
+    warmup : share of the epochs in which the rate rises from 0.
+    stages : a mapping for each stage of the training, with those of the settings above that are
+        other than the estimator's; the head says what is trained in each.
     label_smoothing : a; targets become ``(1 - a) y + a / n_classes``.
     class_weight : None, ``"balanced"`` (n / (n_classes * n_c)) or a dict label -> weight.
-    selection : ``"last"`` or ``"validation"``; `fit` needs `groups` for the second.
-    patience : with ``"validation"``, stop after that many epochs without improvement.
+    tasks : what else is learnt from the same clips, name -> ``"ccc"`` or ``"mse"`` (a dimension),
+        ``"classes"``, ``"adversarial"`` (classes that the head shall forget), or a mapping with
+        `loss` and `weight`. Their targets are given to `fit`.
+    learn_task_weights : weigh the tasks by their learnt variances.
+    selection : ``"last"``, ``"validation"`` (`fit` needs `groups`) or ``"test_oracle"`` (`fit`
+        needs `oracle`).
+    patience : stop after that many epochs without improvement of what is selected by.
     validation_fraction : share of the training speakers to hold out, at least one.
     clip_norm : largest norm of the gradient.
+    augment : settings of `serfeat.models.augmentation.Augmentation`.
+    precision : ``"float32"``, or ``"bfloat16"`` for the products that bear it.
     device : ``"auto"`` takes a GPU if there is one; else a torch device.
     threads : CPU threads while it works; None leaves torch's setting.
+    checkpoint : a file in which the training is kept every `every` epochs; a training that finds
+        its own file goes on from there, to the same weights.
+    verbose : show a progress bar on stderr.
     seed : of the initial weights, the order of the clips, dropout and the held-out speakers.
 
     Attributes
@@ -82,11 +98,11 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
     classes_ : (n_classes,) sorted labels, the order of the columns of `predict_proba`.
     n_features_in_ : columns.
     module_ : the trained head, in evaluation mode.
-    n_parameters_ : trainable parameters.
+    n_parameters_ : parameters of the head.
     history_ : a dict for each epoch: epoch, train_loss, train_accuracy (while training, so with
-        dropout), validation_uar (None without held-out speakers), seconds.
+        dropout), validation_uar (None if none is held out), seconds.
     selected_epoch_ : the epoch whose weights were kept, from 1.
-    validation_groups_ : the held-out speakers, empty with ``"last"``.
+    validation_groups_ : the held-out speakers, empty unless ``"validation"``.
     """
 
     def __init__(
@@ -96,39 +112,74 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         *,
         epochs: int = 50,
         batch_size: int = 32,
+        optimizer: str = "adamw",
         learning_rate: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
+        momentum: float = 0.9,
         weight_decay: float = 0.0,
+        schedule: str | Sequence[Sequence[float]] | None = None,
+        warmup: float = 0.0,
+        stages: Sequence[Mapping[str, Any]] | None = None,
         label_smoothing: float = 0.0,
         class_weight: str | Mapping[Any, float] | None = None,
+        tasks: Mapping[str, Any] | None = None,
+        learn_task_weights: bool = False,
         selection: str = "last",
         patience: int | None = None,
         validation_fraction: float = 0.2,
         clip_norm: float | None = None,
+        augment: Mapping[str, Any] | None = None,
+        precision: str = "float32",
         device: str = "auto",
         threads: int | None = None,
+        checkpoint: str | None = None,
+        every: int = 10,
+        verbose: bool = False,
         seed: int = 0,
     ) -> None:
-        self.head = head
-        self.head_params = head_params
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.betas = betas
-        self.weight_decay = weight_decay
+        super().__init__(
+            head,
+            head_params,
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            betas=betas,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            schedule=schedule,
+            warmup=warmup,
+            stages=stages,
+            selection=selection,
+            patience=patience,
+            validation_fraction=validation_fraction,
+            clip_norm=clip_norm,
+            augment=augment,
+            precision=precision,
+            device=device,
+            threads=threads,
+            checkpoint=checkpoint,
+            every=every,
+            verbose=verbose,
+            seed=seed,
+        )
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight
-        self.selection = selection
-        self.patience = patience
-        self.validation_fraction = validation_fraction
-        self.clip_norm = clip_norm
-        self.device = device
-        self.threads = threads
-        self.seed = seed
+        self.tasks = tasks
+        self.learn_task_weights = learn_task_weights
 
     # ------------------------------------------------------------------ scikit-learn's contract
 
-    def fit(self, X: Any, y: ArrayLike, groups: ArrayLike | None = None) -> TorchClassifier:
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        groups: ArrayLike | None = None,
+        *,
+        proportions: ArrayLike | None = None,
+        tasks: Mapping[str, ArrayLike] | None = None,
+        oracle: tuple[Any, ArrayLike] | None = None,
+    ) -> TorchClassifier:
         """Train on all rows of X.
 
         Parameters
@@ -136,6 +187,10 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         X : (n, k) array, or `Sequences` of n clips; finite.
         y : (n,) labels.
         groups : (n,) speakers; only ``selection="validation"`` reads them.
+        proportions : (n, n_classes) shares of the rater votes, columns in the order of the sorted
+            labels: the loss takes them in place of y.
+        tasks : name -> (n,) targets of the other tasks; NaN (or None) is missing.
+        oracle : X and y of the clips by which ``"test_oracle"`` selects.
 
         Raises
         ------
@@ -151,33 +206,30 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
                 f"y holds {len(classes)} class {classes.tolist()}, a classifier needs 2 or more",
                 code="one-class",
             )
+        shares = as_proportions(proportions, len(clips), len(classes))
         held_out: Bools = np.zeros(len(targets), dtype=bool)
         speakers: list[Any] = []
         if self.selection == "validation":
             held_out, speakers = held_out_speakers(
                 targets, groups, fraction=self.validation_fraction, seed=self.seed
             )
-        self.__dict__.pop("module_", None)  # of an earlier fit; a failed one must not look fitted
-        device = resolve_device(self.device)
-        with threads(self.threads), own_random_state(device, self.seed):
-            module = self._new_module(len(classes)).to(device)
-            weights = class_weights(self.class_weight, labels[~held_out], classes)
-            trained = self._train(module, clips, targets, held_out, weights)
-        self.history_, self.selected_epoch_ = trained
+        others = read_tasks(self.tasks, tasks, ~held_out)
+        weights = class_weights(self.class_weight, labels[~held_out], classes)
+        self._fit_module(
+            clips,
+            np.flatnonzero(~held_out),
+            {"emotion": len(classes), **{t.name: t.size for t in others}},
+            lambda device: self._objective(device, targets, shares, weights, others),
+            score=self._score(clips, targets, classes, held_out, oracle),
+            identity=[targets, *([] if shares is None else [shares]), *(t.values for t in others)],
+        )
         self.classes_ = classes
         self.validation_groups_ = speakers
-        self.module_ = module.eval().cpu()
-        self.n_parameters_ = _count(module)
         return self
 
     def predict_proba(self, X: Any) -> Floats:
         """(n, n_classes) probabilities, columns in the order of `classes_`."""
-        check_is_fitted(self, "module_")
-        clips = as_clips(self, X, training=False)
-        device = resolve_device(self.device)
-        with threads(self.threads):
-            scores = logits(self.module_.to(device), clips, self.batch_size)
-            self.module_.cpu()
+        scores = self._outputs(as_clips(self, X, training=False))
         return np.asarray(torch.softmax(scores, 1).numpy(), dtype=np.float64)
 
     def predict(self, X: Any) -> Labels:
@@ -189,21 +241,9 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return the weights by name, and all else as a JSON-able card; see `from_state`."""
-        check_is_fitted(self, "module_")
-        tensors = {k: v.numpy().copy() for k, v in self.module_.state_dict().items()}
-        params = self.get_params(deep=False)
-        params["betas"] = list(self.betas)
-        params["head_params"] = None if self.head_params is None else dict(self.head_params)
-        if isinstance(self.class_weight, Mapping):
-            params["class_weight"] = dict(self.class_weight)
-        card = {
-            "params": params,
-            "classes": self.classes_.tolist(),
-            "n_features": int(self.n_features_in_),
-            "history": self.history_,
-            "selected_epoch": self.selected_epoch_,
-            "validation_groups": list(self.validation_groups_),
-        }
+        tensors, card = super().state()
+        card["classes"] = self.classes_.tolist()
+        card["validation_groups"] = list(self.validation_groups_)
         return tensors, card
 
     @classmethod
@@ -220,122 +260,70 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         params["betas"] = tuple(params["betas"])
         model = cls(**params)
         model.classes_ = np.array(card["classes"])
-        model.n_features_in_ = int(card["n_features"])
-        model.history_ = list(card["history"])
-        model.selected_epoch_ = int(card["selected_epoch"])
         model.validation_groups_ = list(card["validation_groups"])
-        with own_random_state(torch.device("cpu"), 0):
-            module = model._new_module(len(model.classes_))
-        try:
-            module.load_state_dict({k: torch.tensor(v) for k, v in tensors.items()})
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())
-            raise ModelError(
-                f"the stored weights do not fit: {reason}",
-                where=f"head {model.head}",
-                code="wrong-weights",
-                fix="store the model again with this version",
-            ) from None
-        model.module_ = module.eval()
-        model.n_parameters_ = _count(module)
+        model._load(tensors, card)
         return model
 
-    def _new_module(self, n_classes: int) -> nn.Module:
-        return make_head(self.head, self.n_features_in_, n_classes, **(self.head_params or {}))
+    # ------------------------------------------------------------------ what is minimised, and kept
 
-    # ------------------------------------------------------------------ the loop
-
-    def _train(
+    def _objective(
         self,
-        module: nn.Module,
-        clips: Sequences,
+        device: torch.device,
         targets: Ints,
-        held_out: Bools,
+        shares: Floats | None,
         weights: Floats | None,
-    ) -> tuple[list[dict[str, Any]], int]:
-        """Train `module` in place; return the history and the epoch whose weights it has."""
-        rng = np.random.default_rng(self.seed)
-        optimizer = torch.optim.AdamW(
-            module.parameters(),
-            lr=self.learning_rate,
-            betas=(self.betas[0], self.betas[1]),
-            weight_decay=self.weight_decay,
+        others: Sequence[Task],
+    ) -> Objective:
+        """Cross entropy, alone or with the other tasks."""
+
+        def tensor(values: Any) -> Any:
+            return None if values is None else torch.from_numpy(values).float().to(device)
+
+        main = Classification(
+            torch.from_numpy(targets).to(device),
+            tensor(shares),
+            tensor(weights),
+            self.label_smoothing,
         )
-        training = np.flatnonzero(~held_out)
-        validation = clips[held_out]
-        history: list[dict[str, Any]] = []
-        best_uar, best_epoch, best_state = -1.0, self.epochs, None
-        for epoch in range(1, self.epochs + 1):
-            start = time.perf_counter()
-            loss, accuracy = self._epoch(module, optimizer, clips, targets, training, weights, rng)
-            if not np.isfinite(loss) or not all(p.isfinite().all() for p in module.parameters()):
-                raise ModelError(
-                    f"the training diverged in epoch {epoch} (loss {loss})",
-                    where=f"head {self.head}",
-                    code="diverged",
-                    fix="lower learning_rate, set clip_norm, or scale the features",
-                )
-            uar = None
-            if len(validation):
-                uar = _uar(module, validation, targets[held_out], self.batch_size)
-                if uar > best_uar:
-                    best_uar, best_epoch = uar, epoch
-                    best_state = {k: v.clone() for k, v in module.state_dict().items()}
-            history.append(
-                {
-                    "epoch": epoch,
-                    "train_loss": loss,
-                    "train_accuracy": accuracy,
-                    "validation_uar": uar,
-                    "seconds": time.perf_counter() - start,
-                }
-            )
-            if self.patience is not None and epoch - best_epoch >= self.patience:
-                break
-        if best_state is not None:
-            module.load_state_dict(best_state)
-        return history, best_epoch
+        if not others:
+            return main
+        return MultiTask(
+            {"emotion": (main, 1.0), **{t.name: (t.objective(device), t.weight) for t in others}}
+        )
 
-    def _epoch(
+    def _multi_task(self) -> dict[str, Any]:
+        wanted = {k: v if isinstance(v, str) else v["loss"] for k, v in (self.tasks or {}).items()}
+        return {
+            "adversarial": [name for name, loss in wanted.items() if loss == "adversarial"],
+            "learn_weights": self.learn_task_weights,
+        }
+
+    def _score(
         self,
-        module: nn.Module,
-        optimizer: torch.optim.Optimizer,
         clips: Sequences,
         targets: Ints,
-        rows: Ints,
-        weights: Floats | None,
-        rng: np.random.Generator,
-    ) -> tuple[float, float]:
-        """One pass over `rows`; return mean loss and accuracy of the training mode."""
-        device = next(module.parameters()).device
-        weight = None
-        if weights is not None:
-            weight = torch.tensor(weights, dtype=torch.float32, device=device)
-        module.train()
-        loss_sum = torch.zeros((), device=device)
-        correct = torch.zeros((), device=device)
-        for batch in batches(clips.lengths[rows], self.batch_size, rng):
-            x, lengths = padded(clips, rows[batch], device)
-            target = torch.from_numpy(targets[rows[batch]]).to(device)
-            scores = module(x, lengths)
-            loss = F.cross_entropy(
-                scores, target, weight=weight, label_smoothing=self.label_smoothing
-            )
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            if self.clip_norm is not None:
-                nn.utils.clip_grad_norm_(module.parameters(), self.clip_norm)
-            optimizer.step()
-            loss_sum += loss.detach() * len(batch)
-            correct += (scores.detach().argmax(1) == target).sum()
-        return float(loss_sum) / len(rows), float(correct) / len(rows)
+        classes: Labels,
+        held_out: Bools,
+        oracle: tuple[Any, ArrayLike] | None,
+    ) -> Any:
+        """Return the function that judges an epoch, None for ``"last"``."""
+        if self.selection == "last":
+            return None
+        if self.selection == "validation":
+            judged, truth = clips[held_out], targets[held_out]
+        else:
+            if oracle is None:
+                raise ModelError(
+                    "selection 'test_oracle' needs the clips that will be tested",
+                    code="no-oracle",
+                    fix="pass fit(X, y, oracle=(X_test, y_test)), or use 'last' or 'validation'",
+                )
+            judged = as_clips(self, oracle[0], training=False)
+            truth = np.searchsorted(classes, np.asarray(oracle[1]))
+        return lambda module: _uar(module, judged, truth, self.batch_size)
 
 
 def _uar(module: nn.Module, clips: Sequences, targets: Ints, batch_size: int) -> float:
-    """Mean recall over the classes that the held-out speakers have."""
+    """Mean recall over the classes that the clips have."""
     predicted = logits(module, clips, batch_size).argmax(1).numpy()
     return float(recall_score(targets, predicted, labels=np.unique(targets), average="macro"))
-
-
-def _count(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters() if p.requires_grad)

@@ -260,7 +260,7 @@ def test_stored_weights_of_another_head():
 @pytest.mark.parametrize(
     ("settings", "code"),
     [
-        ({"selection": "test_oracle"}, "not-implemented"),
+        ({"selection": "test_oracle"}, "no-oracle"),
         ({"selection": "best"}, "bad-parameter"),
         ({"patience": 3}, "bad-parameter"),
         ({"epochs": 0}, "bad-parameter"),
