@@ -16,7 +16,6 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,34 +27,19 @@ from serfeat.errors import ModelError, SerfeatError
 from serfeat.extract import Extraction, extract
 from serfeat.features import feature_set
 from serfeat.files import committed
+from serfeat.fitting import Known, Task, stack_key, train_and_predict, train_stacked
 from serfeat.manifest import Manifest
 from serfeat.models import MODELS, make_model
-from serfeat.models import fit as fit_model
-from serfeat.plan import Entry, Plan
+from serfeat.plan import Plan
 from serfeat.record import record
 from serfeat.sequences import Sequences
 from serfeat.splits import Fold, folds
 from serfeat.store import write_table
+from serfeat.targets import shares_of_votes, task_columns
 
 __all__ = ["compare"]
 
 Report = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class _Task:
-    """One model to train and apply; picklable, the features travel as files."""
-
-    entry: Entry
-    protocol: str
-    fold: Fold
-    seed: int
-    control: bool
-    features: Path
-    labels: tuple[str, ...]
-    truth: tuple[str, ...]
-    speakers: tuple[str, ...]
-    part: Path
 
 
 def compare(
@@ -189,11 +173,16 @@ def _tasks(
     rows: pd.DataFrame,
     labels: tuple[str, ...],
     work: Path,
-) -> list[_Task]:
+) -> list[Task]:
     """Every model that has to be trained, the quick ones first."""
     tasks = []
-    truth, speakers = tuple(rows["emotion"]), tuple(rows["speaker"])
-    identity = hashlib.sha256(repr((rows.index.tolist(), truth, speakers)).encode()).hexdigest()
+    voted = any(e.targets == "votes" for e in plan.entries)
+    votes = shares_of_votes(rows, labels) if voted else None
+    known = Known(
+        tuple(rows["emotion"]), tuple(rows["speaker"]), votes, task_columns(plan.entries, rows)
+    )
+    index = hashlib.sha256(repr(rows.index.tolist()).encode()).hexdigest()
+    identity = index + known.identity
     code = _code_digest()
     first = plan.protocols[0].key
     for entry in sorted(plan.entries, key=lambda e: MODELS[e.model].kind):
@@ -207,7 +196,7 @@ def _tasks(
                 text = f"{code} {identity} {control} {settings!r}"
                 part = work / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
                 tasks.append(
-                    _Task(
+                    Task(
                         entry,
                         protocol,
                         fold,
@@ -215,8 +204,7 @@ def _tasks(
                         control,
                         features,
                         labels,
-                        truth,
-                        speakers,
+                        known,
                         part,
                     )
                 )
@@ -230,84 +218,41 @@ def _code_digest() -> str:
     return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
 
 
-def _run_tasks(tasks: Sequence[_Task], jobs: int, report: Report) -> None:
+def _run_tasks(tasks: Sequence[Task], jobs: int, report: Report) -> None:
     """Train and apply what is not there yet."""
     todo = [t for t in tasks if not t.part.exists()]
     done = len(tasks) - len(todo)
     report("models", done, len(tasks))
-    for task, result in zip(todo, run(_train_and_predict, todo, jobs=jobs), strict=True):
-        where = f"{task.entry.name}, {task.protocol}, {task.fold.name}"
-        if isinstance(result, SerfeatError):
-            raise result
-        if isinstance(result, Exception):
+    groups = _stacks(todo)
+    for group, results in zip(groups, run(_train, groups, jobs=jobs), strict=True):
+        where = f"{group[0].entry.name}, {group[0].protocol}, {group[0].fold.name}"
+        if isinstance(results, Exception):
             raise ModelError(
-                f"the worker process died ({type(result).__name__})", where=where, code="worker"
+                f"the worker process died ({type(results).__name__})", where=where, code="worker"
             )
-        done += 1
-        report(f"models: {task.entry.name}", done, len(tasks))
+        for result in results:
+            if result is not None:
+                raise result
+        done += len(group)
+        report(f"models: {group[0].entry.name}", done, len(tasks))
 
 
-def _train_and_predict(task: _Task) -> SerfeatError | None:
-    """Train one entry on one fold and write its predictions; runs in a worker."""
-    try:
-        X: Any = np.load(task.features.with_suffix(".npy"), mmap_mode="r")
-        offsets = task.features.with_suffix(".offsets")
-        if offsets.exists():
-            X = Sequences(X, np.load(offsets))
-        train, test = task.fold.train, task.fold.test
-        y = np.array(task.truth)[train]  # the only labels that a model can reach
-        speakers = np.array(task.speakers)[train]
-        if task.control:
-            y = np.random.default_rng([task.seed, *train[:2]]).permutation(y)
-        model = make_model(task.entry.model, seed=task.seed, **task.entry.params)
-        start = time.perf_counter()
-        fit_model(model, X[train], y, speakers)
-        fitted = time.perf_counter()
-        proba = model.predict_proba(X[test])
-        predicted = model.predict(X[test])
-        end = time.perf_counter()
-    except SerfeatError as error:
-        error.where = f"{task.entry.name}, {task.fold.name}: {error.where}".rstrip(": ")
-        return error
-    except (ValueError, RuntimeError, MemoryError) as error:  # of a library: say where it was
-        return ModelError(
-            f"could not be trained ({type(error).__name__}: {str(error).splitlines()[0]})",
-            where=f"{task.entry.name}, {task.protocol}, {task.fold.name}",
-            code="training",
-            fix="look at the entry's params and at the number of training recordings",
-        )
-    classifier = model.steps[-1][1]
-    columns = [task.labels.index(str(c)) for c in model.classes_]
-    full = np.zeros((len(test), len(task.labels)))
-    full[:, columns] = proba
-    part = {
-        "prediction": [str(p) for p in predicted],
-        "proba": full.tolist(),
-        "history": getattr(classifier, "history_", []),
-        "fit_s": fitted - start,
-        "predict_s": end - fitted,
-        "n_features": int(X.shape[1]),
-        "parameters": getattr(classifier, "n_parameters_", None),
-        "size_bytes": _stored_size(model),
-    }
-    with committed(task.part) as temporary:
-        temporary.write_text(json.dumps(part), encoding="utf-8")
-    return None
+def _stacks(tasks: Sequence[Task]) -> list[list[Task]]:
+    """Tasks that are trained as one, in the order of the first of them."""
+    groups: dict[Any, list[Task]] = {}
+    for i, task in enumerate(tasks):
+        key = stack_key(task)
+        groups.setdefault(i if key is None else key, []).append(task)
+    return list(groups.values())
 
 
-def _stored_size(model: Any) -> int:
-    """Bytes of the model on disk, without its card."""
-    import tempfile
-
-    from serfeat.models.storage import save_model
-
-    with tempfile.TemporaryDirectory() as folder:
-        save_model(model, Path(folder), {})
-        return sum(f.stat().st_size for f in Path(folder).iterdir() if f.name != "card.json")
+def _train(group: Sequence[Task]) -> list[SerfeatError | None]:
+    """Train a group of tasks; runs in a worker."""
+    return [train_and_predict(group[0])] if len(group) == 1 else train_stacked(group)
 
 
 def _collect(
-    tasks: Sequence[_Task], rows: pd.DataFrame
+    tasks: Sequence[Task], rows: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Join the parts into predictions, training curves and costs."""
     predictions, history, costs = [], [], []
@@ -316,7 +261,7 @@ def _collect(
         part = json.loads(task.part.read_text(encoding="utf-8"))
         test = flat.iloc[task.fold.test]
         key = {
-            "entry": task.entry.name,
+            "entry": task.entry.label,
             "protocol": task.protocol,
             "fold": task.fold.name,
             "seed": task.seed,
@@ -335,7 +280,9 @@ def _collect(
                 }
             )
         )
-        history += [{**key, **epoch} for epoch in part["history"] if not task.control]
+        # Rows of a pre-training have no supervised loss; the curves leave them out.
+        epochs = [e for e in part["history"] if "train_loss" in e and not task.control]
+        history += [{**key, **epoch} for epoch in epochs]
         names = ("fit_s", "predict_s", "n_features", "parameters", "size_bytes")
         sizes = {"n_train": len(task.fold.train), "n_test": len(task.fold.test)}
         costs.append({**key, **sizes, **{n: part[n] for n in names}})

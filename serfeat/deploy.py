@@ -17,6 +17,7 @@ from serfeat.manifest import Manifest
 from serfeat.models import MODELS, fit, make_model
 from serfeat.models.storage import load_model, save_model
 from serfeat.plan import Entry
+from serfeat.targets import shares_of_votes, task_columns
 
 __all__ = ["Predictions", "predict", "train"]
 
@@ -74,7 +75,15 @@ def train(
             code="one-class",
         )
     model = make_model(entry.model, seed=seed, **entry.params)
-    fit(model, extraction.values, rows["emotion"].to_numpy(dtype=str), rows["speaker"].to_numpy())
+    tasks = task_columns([entry], rows)
+    fit(
+        model,
+        extraction.values,
+        rows["emotion"].to_numpy(dtype=str),
+        rows["speaker"].to_numpy(),
+        proportions=shares_of_votes(rows, labels) if entry.targets == "votes" else None,
+        tasks={name: np.array(values) for name, values in tasks.items()},
+    )
     card: dict[str, Any] = {
         "model": entry.model,
         "params": dict(entry.params),

@@ -22,17 +22,38 @@ class Entry:
     model : key of `serfeat.models.MODELS`.
     features : key of `serfeat.features.FEATURE_SETS`.
     params : of the model.
+    targets : ``"labels"``, or ``"votes"``: deep entries then learn the shares of the raters' votes
+        (the manifest's ``votes_<emotion>`` columns); what is predicted and scored stays the label.
     """
 
     name: str
     model: str
     features: str
     params: Mapping[str, Any] = field(default_factory=dict)
+    targets: str = "labels"
 
     @property
     def level(self) -> Any:
         """The level that the model is trained on."""
         return MODELS[self.model].level
+
+    @property
+    def oracle(self) -> bool:
+        """Whether the epoch is chosen on the test fold."""
+        return bool(self._setting("selection") == "test_oracle")
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Columns of the manifest that are learnt beside the emotion."""
+        return tuple(self._setting("tasks") or ())
+
+    @property
+    def label(self) -> str:
+        """The name in every table and figure; it says so where an epoch was chosen on the test."""
+        return f"{self.name} [epoch chosen on test]" if self.oracle else self.name
+
+    def _setting(self, name: str) -> Any:
+        return {**MODELS[self.model].params, **self.params}.get(name)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -83,6 +83,7 @@ class EntryPart(_Closed):
     model: str
     features: str
     params: dict[str, Any] = {}
+    targets: Literal["labels", "votes"] = "labels"
 
 
 class Recipe(_Closed):
@@ -98,7 +99,7 @@ class Recipe(_Closed):
         """Return what `serfeat.compare.compare` runs."""
         return Plan(
             title=self.title,
-            entries=[Entry(e.name, e.model, e.features, e.params) for e in self.entries],
+            entries=[Entry(e.name, e.model, e.features, e.params, e.targets) for e in self.entries],
             protocols=[ChosenProtocol(p.name, dict(p.model_extra or {})) for p in self.protocols],
             seeds=self.run.seeds,
             fold_seed=self.run.fold_seed,

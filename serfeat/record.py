@@ -77,9 +77,7 @@ def record(
         "entries": [_entry_record(e, extractions[e.features, e.level]) for e in plan.entries],
         "normalisation": "Global: medians for missing values, means and standard deviations come "
         "from the training rows of each fold; no statistic of a test speaker is used.",
-        "selection": "Nothing is selected on a test fold. Deep entries keep the weights of their "
-        "last epoch unless their parameters say selection = validation (training speakers held "
-        "out).",
+        "selection": _selection(plan),
         "versions": _versions(),
         "machine": {
             "cores": available_cores(),
@@ -100,10 +98,25 @@ def record(
     }
 
 
+def _selection(plan: Plan) -> str:
+    """Say how epochs were chosen; loudly where it was on the test folds."""
+    words = "Nothing is selected on a test fold."
+    if oracles := [e.label for e in plan.entries if e.oracle]:
+        words = (
+            f"THE EPOCH OF {', '.join(oracles)} WAS CHOSEN ON THE TEST FOLDS, to reproduce a "
+            "paper: these scores are too high and compare with nothing else here. For all other "
+            "entries nothing is selected on a test fold."
+        )
+    return (
+        f"{words} Deep entries keep the weights of their last epoch unless their parameters say "
+        "selection = validation (training speakers held out)."
+    )
+
+
 def _entry_record(entry: Entry, extraction: Extraction) -> dict[str, Any]:
     model = MODELS[entry.model]
     return {
-        "name": entry.name,
+        "name": entry.label,
         "model": entry.model,
         "kind": model.kind,
         "features": entry.features,

@@ -12,9 +12,11 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 
 from serfeat import compare as compare_module
+from serfeat import fitting
 from serfeat.compare import compare
 from serfeat.deploy import predict, train
 from serfeat.errors import ModelError, SplitError, UnknownNameError
+from serfeat.fitting import Known, Task
 from serfeat.leaderboard import leaderboard
 from serfeat.manifest_csv import read_manifest
 from serfeat.plan import ChosenProtocol, Entry, Plan
@@ -85,9 +87,9 @@ def test_an_interrupted_run_goes_on(run: Path, tiny: Path, tmp_path: Path, monke
     for part in parts[::2]:
         part.unlink()
     trained = []
-    original = compare_module._train_and_predict
+    original = fitting.train_and_predict
     monkeypatch.setattr(
-        compare_module, "_train_and_predict", lambda task: trained.append(task) or original(task)
+        compare_module, "train_and_predict", lambda task: trained.append(task) or original(task)
     )
     compare(read_manifest(tiny), PLAN, folder)
     assert len(trained) == len(parts[::2])
@@ -105,9 +107,9 @@ def test_changed_recordings_and_code_are_trained_anew(
     shutil.copytree(tiny.parent, speech)
     plan = Plan("t", PLAN.entries[1:2], PLAN.protocols[:1])
     trained = []
-    original = compare_module._train_and_predict
+    original = fitting.train_and_predict
     monkeypatch.setattr(
-        compare_module, "_train_and_predict", lambda task: trained.append(task) or original(task)
+        compare_module, "train_and_predict", lambda task: trained.append(task) or original(task)
     )
 
     def again() -> int:
@@ -142,9 +144,9 @@ def test_the_test_fold_cannot_reach_the_model(tiny: Path, tmp_path: Path, monkey
     X = rng.standard_normal((len(rows), 4)).astype(np.float32)
     fitted = []
     monkeypatch.setattr(
-        compare_module,
-        "fit_model",
-        lambda model, X, y, g: fitted.append((X.copy(), list(y), list(g))) or model.fit(X, y),
+        fitting,
+        "fit",
+        lambda model, X, y, g, **_: fitted.append((X.copy(), list(y), list(g))) or model.fit(X, y),
     )
     for poison in (False, True):
         truth = rows["emotion"].to_numpy(dtype=object).copy()
@@ -153,12 +155,13 @@ def test_the_test_fold_cannot_reach_the_model(tiny: Path, tmp_path: Path, monkey
             truth[fold.test] = "anger"
             data[fold.test] = 1e6
         np.save(tmp_path / "x.npy", data)
-        task = compare_module._Task(
+        task = Task(
             Entry("knn", "knn", "prosody", {"n_neighbors": 1}), "p", fold, 0, False, tmp_path / "x",
-            ("anger", "neutral", "sadness"), tuple(truth), tuple(rows["speaker"]),
+            ("anger", "neutral", "sadness"),
+            Known(tuple(truth), tuple(rows["speaker"]), None, {}),
             tmp_path / f"{poison}.json",
         )  # fmt: skip
-        assert compare_module._train_and_predict(task) is None
+        assert fitting.train_and_predict(task) is None
     (Xa, ya, ga), (Xb, yb, gb) = fitted
     np.testing.assert_array_equal(Xa, Xb)
     assert (ya, ga) == (yb, gb)

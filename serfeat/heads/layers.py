@@ -13,6 +13,7 @@ last, (batch, channels, time), says so.
 Contents
 --------
 `length_mask`, `masked_mean`, `masked_std`, `reverse_valid` : functions of frames and lengths.
+`adaptive_mean`   : frames averaged down to a given number of positions, clip by clip.
 `MaskedBatchNorm` : batch normalisation whose statistics see valid positions only.
 `CausalConv1d`    : dilated convolution that sees no later frame.
 `SpatialDropout`  : drops whole channels of a clip.
@@ -31,6 +32,7 @@ __all__ = [
     "CausalConv1d",
     "MaskedBatchNorm",
     "SpatialDropout",
+    "adaptive_mean",
     "glorot_",
     "length_mask",
     "masked_mean",
@@ -85,6 +87,33 @@ def reverse_valid(x: Tensor, lengths: Tensor) -> Tensor:
     return x.gather(1, source[:, :, None].expand_as(x))
 
 
+def adaptive_mean(x: Tensor, lengths: Tensor, counts: Tensor, n_out: int) -> Tensor:
+    """Average the frames of each clip down to a number of positions of its own.
+
+    Position p of a clip with n frames and c positions is the mean of the frames from
+    ``floor(p n / c)`` to before ``ceil((p + 1) n / c)``: `torch.nn.functional.adaptive_avg_pool1d`
+    on every clip alone, without its padding.
+
+    Parameters
+    ----------
+    x : (batch, frames, channels), finite everywhere (zero times infinity is not zero).
+    lengths : (batch,) frames of each clip, at least 1; those that x does not have are zeros.
+    counts : (batch,) positions of each clip, from 1 to n_out.
+    n_out : positions of the longest.
+
+    Returns
+    -------
+    (batch, n_out, channels), 0 after the last position of a clip.
+    """
+    n, c = lengths[:, None], counts[:, None]  # (batch, 1)
+    p = torch.arange(n_out, device=x.device)[None, :]  # (1, n_out)
+    first, end = p * n // c, -(-(p + 1) * n // c)  # (batch, n_out)
+    size = torch.where(p < c, end - first, 0)
+    t = torch.arange(x.shape[1], device=x.device) - first[:, :, None]  # (batch, n_out, frames)
+    inside = (t >= 0) & (t < size[:, :, None])
+    return torch.bmm(inside.to(x.dtype) / size.clamp(min=1)[:, :, None], x)
+
+
 class _Normalise(torch.autograd.Function):
     """``gamma * (x - mean) / sqrt(var + eps) + beta`` with weighted batch statistics.
 
@@ -92,11 +121,13 @@ class _Normalise(torch.autograd.Function):
     an epoch of TIM-Net takes about a fifth less time, as fewer arrays of the size of x are made.
     """
 
+    generate_vmap_rule = True  # so that several networks can be trained as one (torch.func.vmap)
+
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, share: Tensor, gamma: Tensor, beta: Tensor, eps: float, dim: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return y and the statistics.
+        x: Tensor, share: Tensor, gamma: Tensor, beta: Tensor, eps: float, dim: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return y, the statistics, and what the gradient needs.
 
         x has its channels in `dim`; share (batch, time) sums to 1.
         """
@@ -107,23 +138,30 @@ class _Normalise(torch.autograd.Function):
         z = x - mean.view(shape)
         var = torch.einsum(equation, z * z, share)
         scale = torch.rsqrt(var + eps)
-        z *= scale.view(shape)
-        ctx.save_for_backward(z, share, gamma * scale)
-        ctx.shape, ctx.dim = shape, dim
-        ctx.mark_non_differentiable(mean, var)
-        return torch.addcmul(beta.view(shape), z, gamma.view(shape)), mean, var
+        z = z.mul_(scale.view(shape))
+        y = torch.addcmul(beta.view(shape), z, gamma.view(shape))
+        return y, mean, var, z, gamma * scale
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        """Keep what `backward` needs."""
+        _, mean, var, z, gain = output
+        ctx.save_for_backward(z, inputs[1], gain)
+        ctx.dim = inputs[5]
+        ctx.mark_non_differentiable(mean, var, z, gain)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Gradient of x: gamma / sqrt(var + eps) * (g - share * (sum g + z * sum g z))."""
         z, share, gain = ctx.saved_tensors
-        g, shape = grads[0], ctx.shape
+        g = grads[0]
+        shape = [-1 if d == ctx.dim else 1 for d in range(3)]
         dims = [d for d in range(3) if d != ctx.dim]
         d_beta = g.sum(dims)
         d_gamma = (g * z).sum(dims)
         common = torch.addcmul(d_beta.view(shape), z, d_gamma.view(shape))
         common *= share.unsqueeze(ctx.dim)
-        dx = torch.sub(g, common, out=common).mul_(gain.view(shape))
+        dx = common.neg_().add_(g).mul_(gain.view(shape))  # in place: arrays as large as x
         return dx, None, d_gamma, d_beta, None, None
 
 
@@ -169,7 +207,7 @@ class MaskedBatchNorm(nn.Module):
             return torch.addcmul(self.bias.view(shape), centred, gain.view(shape))
         share = mask.to(x.dtype) / mask.sum()
         y: Tensor
-        y, mean, var = _Normalise.apply(  # type: ignore[no-untyped-call]
+        y, mean, var, _, _ = _Normalise.apply(  # type: ignore[no-untyped-call]
             x, share, self.weight, self.bias, self.eps, self.dim
         )
         with torch.no_grad():

@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 from sklearn.pipeline import Pipeline
 
-from serfeat.errors import did_you_mean
-from serfeat.models.preparation import FramePreparation, table_steps
+from serfeat.errors import ModelError, did_you_mean
+from serfeat.models.preparation import PREPARATIONS, FramePreparation, table_steps
 
 __all__ = ["MODELS", "Model", "fit", "make_model"]
 
@@ -32,6 +33,7 @@ class Model:
     summary, source : for readers.
     make : ``make(**params) -> classifier``, the last step of the pipeline.
     params : fixed parameters of `make`; a recipe may override those that `make` accepts.
+    preparation : what is done to the features first, see `serfeat.models.preparation`.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Model:
     source: str
     make: Callable[..., Any]
     params: Mapping[str, Any] = field(default_factory=dict)
+    preparation: Literal["standard", "scaled", "plain"] = "standard"
 
 
 def _knn(**params: Any) -> Any:
@@ -150,7 +153,8 @@ def make_model(name: str, *, seed: int = 0, **params: Any) -> Pipeline:
     ----------
     name : key of `MODELS`.
     seed : handed to the classifiers that draw random numbers.
-    **params : of the classifier (or, for a deep model, of the training loop or the network).
+    **params : of the classifier (or, for a deep model, of the training loop or the network), and
+        `preparation`.
 
     Raises
     ------
@@ -160,7 +164,10 @@ def make_model(name: str, *, seed: int = 0, **params: Any) -> Pipeline:
         raise did_you_mean("model", name, MODELS)
     model = MODELS[name]
     settings = {**model.params, **params}
-    known = _parameters(model)
+    way = settings.pop("preparation", model.preparation)
+    if way not in PREPARATIONS:
+        raise did_you_mean(f"preparation of {name}", str(way), PREPARATIONS)
+    known = _parameters(model) | {"preparation"}
     for word in params:
         if word not in known:
             raise did_you_mean(f"parameter of {name}", word, known)
@@ -168,8 +175,8 @@ def make_model(name: str, *, seed: int = 0, **params: Any) -> Pipeline:
     if "seed" in classifier.get_params() and "seed" not in params:
         classifier.set_params(seed=seed)
     if model.level == "lld":
-        return Pipeline([("prepare", FramePreparation()), ("classify", classifier)])
-    return Pipeline([*table_steps(), ("classify", classifier)])
+        return Pipeline([("prepare", FramePreparation(way)), ("classify", classifier)])
+    return Pipeline([*table_steps(way), ("classify", classifier)])
 
 
 def _parameters(model: Model) -> set[str]:
@@ -183,10 +190,42 @@ def _parameters(model: Model) -> set[str]:
     return words - {"self", "head", "head_params", "n_features", "n_classes"}
 
 
-def fit(pipeline: Pipeline, X: Any, y: Any, groups: Any) -> Pipeline:
-    """Fit a pipeline; the speakers go to the classifier if it can use them."""
+def fit(
+    pipeline: Pipeline,
+    X: Any,
+    y: Any,
+    groups: Any,
+    *,
+    proportions: Any = None,
+    tasks: Mapping[str, Any] | None = None,
+    oracle: tuple[Any, Any] | None = None,
+) -> Pipeline:
+    """Fit a pipeline; its classifier gets what it can use of what is known of the rows.
+
+    Parameters
+    ----------
+    X, y : (n, k) or `Sequences`; (n,) labels.
+    groups : (n,) speakers.
+    proportions : (n, n_labels) shares of the rater votes.
+    tasks : name -> (n,) targets of other tasks.
+    oracle : X and y of the test rows; only for ``selection="test_oracle"``.
+
+    Raises
+    ------
+    ModelError : votes, tasks or an oracle for a classifier that cannot use them.
+    """
     classifier = pipeline.steps[-1][1]
-    extra = {}
-    if "groups" in inspect.signature(classifier.fit).parameters:
-        extra["classify__groups"] = groups
-    return pipeline.fit(X, y, **extra)
+    takes = inspect.signature(classifier.fit).parameters
+    extra: dict[str, Any] = {"groups": np.asarray(groups)} if "groups" in takes else {}
+    given = {"proportions": proportions, "tasks": tasks or None, "oracle": oracle}
+    for word, value in given.items():
+        if value is None:
+            continue
+        if word not in takes:
+            raise ModelError(f"{type(classifier).__name__} cannot use {word}", code="bad-parameter")
+        extra[word] = value
+    prepared = pipeline[:-1].fit_transform(X, y)
+    if oracle is not None:
+        extra["oracle"] = (pipeline[:-1].transform(oracle[0]), oracle[1])
+    classifier.fit(prepared, y, **extra)
+    return pipeline

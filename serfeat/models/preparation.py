@@ -4,6 +4,10 @@ A comparison is fair when all models get the same inputs. So missing values (an 
 voiced frame has no F0) are replaced for all of them alike by the training rows' median, with an
 indicator column that says "was missing"; constant columns go; the rest is z-scored. XGBoost could
 take NaN itself, and then would compete under other rules.
+
+A network that was published without any of this, or that reads columns by their place (the samples
+of a waveform, an encoder's values), says so: ``"scaled"`` imputes and z-scores and leaves every
+column where it is, ``"plain"`` only imputes.
 """
 
 from __future__ import annotations
@@ -19,20 +23,30 @@ from sklearn.preprocessing import StandardScaler
 from serfeat.sequences import Sequences
 from serfeat.types import Floats
 
-__all__ = ["FramePreparation", "table_steps"]
+__all__ = ["PREPARATIONS", "FramePreparation", "table_steps"]
+
+PREPARATIONS = ("standard", "scaled", "plain")
 
 
-def table_steps() -> list[tuple[str, Any]]:
-    """Make the preparing steps of a pipeline on tables (n, k)."""
-    return [
-        ("impute", SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)),
-        ("vary", VarianceThreshold()),
-        ("scale", StandardScaler()),
-    ]
+def table_steps(way: str = "standard") -> list[tuple[str, Any]]:
+    """Make the preparing steps of a pipeline on tables (n, k); `way` is one of `PREPARATIONS`."""
+    imputer = SimpleImputer(
+        strategy="median", add_indicator=way == "standard", keep_empty_features=True
+    )
+    steps: list[tuple[str, Any]] = [("impute", imputer)]
+    if way == "standard":
+        steps.append(("vary", VarianceThreshold()))
+    if way != "plain":
+        steps.append(("scale", StandardScaler()))
+    return steps
 
 
 class FramePreparation(TransformerMixin, BaseEstimator):
     """The same policy for `Sequences`: statistics over all frames of the training clips.
+
+    Parameters
+    ----------
+    way : one of `PREPARATIONS`.
 
     Attributes
     ----------
@@ -41,6 +55,9 @@ class FramePreparation(TransformerMixin, BaseEstimator):
     keep_ : (<= k,) columns that vary.
     mean_, scale_ : (kept + m,) of the prepared training frames.
     """
+
+    def __init__(self, way: str = "standard") -> None:
+        self.way = way
 
     def fit(self, X: Sequences, y: Any = None) -> FramePreparation:  # noqa: ARG002
         """Learn medians, means and standard deviations of the frames of `X`."""
@@ -51,9 +68,13 @@ class FramePreparation(TransformerMixin, BaseEstimator):
             filled = np.where(all_missing, 0.0, values)
             self.median_ = np.nanmedian(filled, axis=0)
             varies = np.nanmax(filled, axis=0) > np.nanmin(filled, axis=0)
-        self.missing_ = np.flatnonzero(undefined.any(axis=0))
-        self.keep_ = np.flatnonzero(varies)
+        standard = self.way == "standard"
+        self.missing_ = np.flatnonzero(undefined.any(axis=0) & standard)
+        self.keep_ = np.flatnonzero(varies | (not standard))
         self.n_features_in_ = X.shape[1]
+        if self.way == "plain":
+            self.mean_, self.scale_ = np.zeros(X.shape[1]), np.ones(X.shape[1])
+            return self
         prepared = self._filled(X)
         self.mean_ = prepared.mean(axis=0)
         scale = prepared.std(axis=0)

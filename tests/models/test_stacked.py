@@ -1,0 +1,107 @@
+"""Stacked trainings are the trainings one by one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from serfeat.errors import ModelError
+from serfeat.models.stacked import fit_stacked, stackable
+from serfeat.models.torch_classifier import TorchClassifier
+from serfeat.sequences import Sequences
+
+CLASSES = np.array(["anger", "fear", "neutral"])
+HEADS = {
+    "timnet": {"filters": 6, "n_dilations": 3, "dropout": 0.0},
+    "mlp": {"hidden": (8,), "dropout": 0.0, "pooling": "mean_std"},
+    "am_resnet": {"width": 6, "strides": (1, 2, 2)},
+    "transformer": {"width": 8, "heads": 2, "layers": 1, "feedforward": 16, "dropout": 0.0},
+    "cnn": {"dropout": 0.0},
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def _folds():
+    """Three folds of other sizes, so that their last batches differ."""
+    rng = np.random.default_rng(0)
+    Xs, ys = [], []
+    for n in (25, 27, 24):
+        y = CLASSES[np.arange(n) % 3]
+        Xs.append(
+            Sequences.of(
+                [
+                    rng.standard_normal((rng.integers(4, 20), 4)) + 1.5 * np.eye(3, 4)[i % 3]
+                    for i in range(n)
+                ]
+            )
+        )
+        ys.append(y)
+    return Xs, ys
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("optimizer", ["adamw", "adam"])
+def test_three_folds_at_once_are_three_folds(head, optimizer):
+    """Same losses and predictions as `fit`, fold by fold.
+
+    Caught: the moments of an idle fold moved, the class weights of another fold, Adam's step
+    counted for all folds together, batch statistics of the last batch lost.
+    """
+    Xs, ys = _folds()
+    settings = {
+        "epochs": 4, "batch_size": 8, "learning_rate": 5e-3, "label_smoothing": 0.1,
+        "weight_decay": 0.01, "class_weight": "balanced", "optimizer": optimizer,
+        "schedule": "cosine",
+    }  # fmt: skip
+    ys[1][:5] = "fear"
+    one_by_one = [
+        TorchClassifier(head, HEADS[head], seed=i, **settings).fit(X, y)
+        for i, (X, y) in enumerate(zip(Xs, ys, strict=True))
+    ]
+    models = [TorchClassifier(head, HEADS[head], seed=i, **settings) for i in range(3)]
+    together = fit_stacked(models, Xs, ys)
+    for single, stacked, X in zip(one_by_one, together, Xs, strict=True):
+        # Not weight by weight: the bias before a normalisation has no gradient but rounding, which
+        # Adam makes as large as any other step.
+        np.testing.assert_allclose(stacked.predict_proba(X), single.predict_proba(X), atol=1e-3)
+        for a, b in zip(single.history_, stacked.history_, strict=True):
+            assert a["train_loss"] == pytest.approx(b["train_loss"], abs=1e-4)
+            assert a["train_accuracy"] == b["train_accuracy"]
+        assert stacked.n_parameters_ == single.n_parameters_
+        assert stacked.classes_.tolist() == single.classes_.tolist()
+
+
+def test_dropout_differs_from_fold_to_fold():
+    """Caught: the same mask for all folds (randomness="same"), or none."""
+    Xs, ys = _folds()
+    settings = {"epochs": 1, "batch_size": 64, "seed": 3}
+    models = [TorchClassifier("mlp", {"dropout": 0.9}, **settings) for _ in range(2)]
+    a, b = fit_stacked(models, [Xs[0], Xs[0]], [ys[0], ys[0]])
+    assert (a.predict_proba(Xs[0]) != b.predict_proba(Xs[0])).any()
+    models = [TorchClassifier("mlp", {"dropout": 0.0}, **settings) for _ in range(2)]
+    a, b = fit_stacked(models, [Xs[0], Xs[0]], [ys[0], ys[0]])
+    np.testing.assert_allclose(a.predict_proba(Xs[0]), b.predict_proba(Xs[0]), atol=1e-6)
+
+
+def test_what_cannot_be_stacked():
+    Xs, ys = _folds()
+    assert stackable(TorchClassifier("timnet"))
+    for setting in ({"selection": "validation"}, {"augment": {"noise": 1}}, {"optimizer": "sgd"}):
+        model = TorchClassifier("timnet", **setting)
+        assert not stackable(model)
+        with pytest.raises(ModelError, match="cannot be trained as one"):
+            fit_stacked([model], Xs[:1], ys[:1])
+    models = [TorchClassifier("mlp", epochs=e) for e in (1, 2)]
+    with pytest.raises(ModelError, match="cannot be trained as one"):
+        fit_stacked(models, Xs[:2], ys[:2])
+    ys[1] = np.where(ys[1] == "fear", "anger", ys[1])
+    with pytest.raises(ModelError, match="differ in columns or classes"):
+        fit_stacked([TorchClassifier("mlp"), TorchClassifier("mlp")], Xs[:2], ys[:2])

@@ -1,0 +1,134 @@
+"""Comparisons whose entries learn more than a label, or choose their epoch on the test fold."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from serfeat import compare as compare_module
+from serfeat import fitting
+from serfeat.compare import compare
+from serfeat.errors import ModelError
+from serfeat.manifest import Manifest
+from serfeat.manifest_csv import read_manifest
+from serfeat.models import training
+from serfeat.plan import ChosenProtocol, Entry, Plan
+
+HELD_OUT = (ChosenProtocol("leave_one_speaker_out"),)
+SMALL = {"epochs": 3, "n_dilations": 2, "filters": 6}
+
+
+@pytest.fixture
+def rated(tiny: Path) -> Manifest:
+    """The tiny corpus with made-up votes, sex and arousal."""
+    manifest = read_manifest(tiny)
+    rows = manifest.rows.copy()
+    for emotion in ("anger", "neutral", "sadness"):
+        rows[f"votes_{emotion}"] = np.where(rows["emotion"] == emotion, 4.0, 1.0)
+    rows.loc[rows.index[:2], ["votes_anger", "votes_neutral", "votes_sadness"]] = 0.0
+    rows["arousal"] = np.where(rows["emotion"] == "anger", 1.0, -0.5)
+    return manifest.with_rows(rows)
+
+
+def test_an_oracle_is_marked_in_every_name_and_never_lower(rated: Manifest, tmp_path: Path) -> None:
+    """The name in all tables says it. Caught: the test rows of another fold given as the oracle."""
+    oracle = Entry("timnet", "timnet", "timnet39", SMALL | {"selection": "test_oracle"})
+    plain = Entry("timnet_last", "timnet", "timnet39", SMALL)
+    plan = Plan("t", (oracle, plain), HELD_OUT)
+    run = compare(rated, plan, tmp_path)
+    predictions = pd.read_parquet(run / "predictions.parquet")
+    assert set(predictions["entry"]) == {"timnet [epoch chosen on test]", "timnet_last"}
+    record = json.loads((run / "run.json").read_text())
+    assert record["entries"][0]["name"] == "timnet [epoch chosen on test]"
+    assert record["selection"].startswith("THE EPOCH OF timnet [epoch chosen on test] WAS CHOSEN")
+    history = pd.read_parquet(run / "history.parquet")
+    best = history[history["entry"] == oracle.label].groupby("fold")["validation_uar"].max()
+    for fold, part in predictions[predictions["entry"] == oracle.label].groupby("fold"):
+        right = part["truth"] == part["prediction"]
+        assert right.groupby(part["truth"]).mean().mean() == pytest.approx(best[fold])
+
+
+def test_votes_and_tasks_reach_the_training_and_only_its_rows(
+    rated: Manifest, tmp_path: Path, monkeypatch
+) -> None:
+    """Caught: shares of all rows (so also of the test speaker) handed to `fit`."""
+    seen = []
+    original = fitting.fit
+
+    def spy(model, X, y, groups, **given):
+        seen.append((y, given))
+        return original(model, X, y, groups, **given)
+
+    monkeypatch.setattr(fitting, "fit", spy)
+    params = SMALL | {"tasks": {"arousal": "ccc", "speaker": "adversarial"}}
+    entry = Entry("timnet", "timnet", "timnet39", params, targets="votes")
+    run = compare(rated, Plan("t", (entry,), HELD_OUT), tmp_path)
+    assert len(pd.read_parquet(run / "predictions.parquet")) == len(rated.rows)
+    for y, given in seen:
+        shares = given["proportions"]
+        assert shares.shape == (len(y), 3)
+        labels = np.array(["anger", "neutral", "sadness"])
+        assert (labels[shares.argmax(axis=1)] == y).all()
+        assert sorted(set(np.round(shares.max(axis=1), 3))) in ([0.667], [0.667, 1.0])
+        assert set(given["tasks"]) == {"arousal", "speaker"}
+        assert len(given["tasks"]["speaker"]) == len(y) < len(rated.rows)
+        assert given["oracle"] is None
+
+
+def test_what_a_manifest_lacks_or_a_model_cannot_use_is_one_clear_line(
+    rated: Manifest, tmp_path: Path
+) -> None:
+    entry = Entry("timnet", "timnet", "timnet39", SMALL | {"tasks": {"valence": "ccc"}})
+    with pytest.raises(ModelError, match="timnet: the task 'valence' is no column"):
+        compare(rated, Plan("t", (entry,), HELD_OUT), tmp_path / "a")
+    entry = Entry("svm", "svm", "prosody", targets="votes")
+    with pytest.raises(ModelError, match=r"SupportVectors cannot use proportions"):
+        compare(rated, Plan("t", (entry,), HELD_OUT), tmp_path / "b")
+
+
+def test_a_killed_training_goes_on_in_the_run(rated: Manifest, tmp_path: Path, monkeypatch) -> None:
+    """Caught: checkpoints of one fold used by another, checkpoints that stay behind."""
+    plan = Plan("t", (Entry("timnet", "timnet", "timnet39", SMALL | {"every": 1}),), HELD_OUT)
+    whole = pd.read_parquet(compare(rated, plan, tmp_path / "whole") / "predictions.parquet")
+    epoch, done = training._epoch, []
+
+    def dies(*args, **kwargs):
+        if len(done) == 4:  # the second fold's second epoch
+            done.append(1)
+            raise KeyboardInterrupt
+        done.append(1)
+        return epoch(*args, **kwargs)
+
+    monkeypatch.setattr(training, "_epoch", dies)
+    with pytest.raises(KeyboardInterrupt):
+        compare(rated, plan, tmp_path / "killed")
+    assert len(list((tmp_path / "killed" / "parts").glob("*.training"))) == 1
+    again = pd.read_parquet(compare(rated, plan, tmp_path / "killed") / "predictions.parquet")
+    pd.testing.assert_frame_equal(again, whole)
+    assert len(done) == 5 + 3 * 4 - 4
+    assert not list((tmp_path / "killed" / "parts").glob("*.training"))
+
+
+def test_stacked_folds_give_the_predictions_of_single_ones(
+    rated: Manifest, tmp_path: Path, monkeypatch
+) -> None:
+    """As on a GPU, here on the CPU. Caught: the folds' predictions exchanged, scalers shared."""
+    entry = Entry("timnet", "timnet", "timnet39", SMALL | {"dropout": 0.0, "learning_rate": 1e-3})
+    plan = Plan("t", (entry,), HELD_OUT)
+    single = pd.read_parquet(compare(rated, plan, tmp_path / "single") / "predictions.parquet")
+    groups = []
+    original = compare_module.train_stacked
+    monkeypatch.setattr(compare_module, "stack_key", lambda task: task.entry.name)
+    monkeypatch.setattr(
+        compare_module, "train_stacked", lambda group: groups.append(group) or original(group)
+    )
+    stacked = pd.read_parquet(compare(rated, plan, tmp_path / "stacked") / "predictions.parquet")
+    assert [len(g) for g in groups] == [4]
+    columns = [c for c in single if c.startswith("p_")]
+    np.testing.assert_allclose(stacked[columns], single[columns], atol=2e-3)
+    others = [c for c in single if not c.startswith("p_") and c != "prediction"]
+    pd.testing.assert_frame_equal(stacked[others], single[others])
