@@ -165,12 +165,14 @@ def train(
             momentum=stage.momentum,
         )
         first = before
+        if stored is not None and stored[1]["epoch"] > before + stage.epochs:
+            before += stage.epochs
+            continue  # this stage was over
         if stored is not None:
-            if stored[1]["epoch"] >= before + stage.epochs and i + 1 < len(stages):
-                before += stage.epochs
-                continue  # this stage was over
             state = _restore(stored, module, optimizer, rng)
             first, stored = stored[1]["epoch"], None
+        else:  # only the last stage's epochs may be kept: those before are another network's
+            state.best, state.best_score, state.best_epoch = None, -math.inf, before
         for epoch in range(first + 1, before + stage.epochs + 1):
             start = time.perf_counter()
             loss, accuracy = _epoch(

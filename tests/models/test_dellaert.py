@@ -122,6 +122,10 @@ def test_knn_ties_go_to_the_smaller_summed_distance() -> None:
     y = np.array(["anger", "anger", "sadness"])
     assert NearestNeighbours(3).fit(X, y).predict([[0.0]]) == ["sadness"]
     assert KNeighborsClassifier(3, weights="distance").fit(X, y).predict([[0.0]]) == ["anger"]
+    # exact hits alone decide, two against one, however far the class' other rows are
+    X = np.array([[0.0], [0.0], [0.0], [5.0]])
+    y = np.array(["sadness", "sadness", "anger", "sadness"])
+    assert NearestNeighbours(4).fit(X, y).predict([[0.0]]) == ["sadness"]
 
 
 def test_knn_chooses_k_without_the_speaker() -> None:
@@ -253,9 +257,9 @@ def test_boosting_stops_early_on_held_out_speakers() -> None:
     pytest.importorskip("xgboost")
     X, y, g = rows(300)
     noise = np.random.default_rng(0).permutation(y)
-    lost = BoostedTrees(patience=5).fit(X, noise, groups=g)
+    lost = BoostedTrees(patience=20).fit(X, noise, groups=g)
     good = BoostedTrees(patience=5).fit(X, y, groups=g)
-    assert lost.booster_.num_boosted_rounds() < 25
+    assert lost.booster_.num_boosted_rounds() < 10
     assert 25 < good.booster_.num_boosted_rounds() < 300
     assert balanced_accuracy_score(y, good.predict(X)) > 0.8
     assert BoostedTrees(n_estimators=7).fit(X, y).booster_.num_boosted_rounds() == 7
