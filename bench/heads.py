@@ -23,6 +23,9 @@ import numpy as np
 
 FRAMES, COLUMNS, CLASSES = 188, 39, 7
 ENCODER = 384
+HEADS_OF_FRAMES = (
+    *("timnet", "am_resnet", "cnn", "cnn_article", "rnn", "lstm", "gru", "transformer"),
+)
 # name -> (head, its parameters, columns, frames, clips, batch)
 CASES: dict[str, tuple[str, dict[str, Any], int, int, int, int]] = {
     "mlp (a row of 594)": ("mlp", {}, 594, 1, 480, 64),
