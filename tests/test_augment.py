@@ -75,6 +75,9 @@ def test_a_version_is_always_the_same_and_others_differ():
     lengths = {len(version(x, SR)), len(other(x, SR)), len(version(x[:-7], SR))}
     assert len(lengths) == 3
     assert Version()(x, SR) is x
+    # Another clip gets other noise, not only noise of another level.
+    hiss = Version(noise=(0, 0))
+    assert abs(np.corrcoef(hiss(x, SR) - x, hiss(0.9 * x, SR) - 0.9 * x)[0, 1]) < 0.1
 
 
 @pytest.mark.parametrize("n", [1, 10, 479, 500])

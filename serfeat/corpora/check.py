@@ -2,7 +2,8 @@
 
 Compares a manifest and its audio with what the card expects: counts per speaker and emotion,
 total duration, sample rates; missing, empty, truncated and silent files; recordings that occur
-twice, found by content (`serfeat.corpora.recordings`).
+twice, found by content (`serfeat.corpora.recordings`). Where there are rater votes, the summary
+says how far the raters agree (`serfeat.votes`).
 
 An error means that scores from this copy cannot be trusted; a warning is something to know. Faults
 that the card lists as known to be in every copy are warnings. A copy that lacks whole speakers is a
@@ -24,6 +25,7 @@ from serfeat.corpora import CORPORA
 from serfeat.corpora.recordings import Decode, look
 from serfeat.errors import CorpusError
 from serfeat.manifest import Card, Manifest
+from serfeat.votes import agreement_lines
 
 __all__ = ["CheckResult", "check_manifest"]
 
@@ -46,6 +48,7 @@ class CheckResult:
     files : one row per recording: duration (s), sample_rate (Hz), channels, fault, digest.
     duplicates : groups of recordings with the same samples.
     missing : recordings that are in the manifest and not on the disk.
+    agreement : how far the raters agree, one line each; none without votes.
     """
 
     errors: tuple[str, ...]
@@ -55,6 +58,7 @@ class CheckResult:
     duplicates: tuple[tuple[str, ...], ...] = ()
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    agreement: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -75,6 +79,7 @@ class CheckResult:
             f"{int(self.counts.to_numpy().sum())} utterances in {len(self.files)} files, {minutes}",
             f"{len(self.counts)} speakers, {self.counts.shape[1]} emotions",
             *((f"sample rates: {', '.join(map(str, rates))} Hz",) if rates else ()),
+            *self.agreement,
         )
 
     def raise_errors(self, *, where: object = "") -> None:
@@ -127,7 +132,16 @@ def check_manifest(
     duplicates = _duplicates(files)
     _report_duplicates(duplicates, manifest, known, errors, warnings)
     notes = () if card is None else card.warnings
-    return CheckResult(tuple(errors), tuple(warnings), counts, files, duplicates, missing, notes)
+    return CheckResult(
+        errors=tuple(errors),
+        warnings=tuple(warnings),
+        counts=counts,
+        files=files,
+        duplicates=duplicates,
+        missing=missing,
+        notes=notes,
+        agreement=agreement_lines(manifest.rows),
+    )
 
 
 def _card_of(manifest: Manifest) -> Card | None:

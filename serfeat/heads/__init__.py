@@ -24,22 +24,46 @@ from torch import nn
 
 from serfeat.errors import did_you_mean
 from serfeat.heads.am_resnet import AMResNet
+from serfeat.heads.amrwc import AMRWC
+from serfeat.heads.cnn import CNN1D, ArticleCNN, ParallelCNN
+from serfeat.heads.dbn import DBN
+from serfeat.heads.dcrn import DCRN
 from serfeat.heads.mlp import MLP
+from serfeat.heads.rnn import Recurrent
 from serfeat.heads.timnet import TIMNet
+from serfeat.heads.transformer import Transformer
 
 __all__ = ["HEADS", "SOURCES", "make_head"]
 
 HEADS: dict[str, Callable[..., nn.Module]] = {
     "mlp": MLP,
+    "dbn": DBN,
+    "rnn": Recurrent,
+    "dcrn": DCRN,
+    "article_cnn": ArticleCNN,
+    "parallel_cnn": ParallelCNN,
+    "cnn1d": CNN1D,
+    "transformer": Transformer,
     "timnet": TIMNet,
     "am_resnet": AMResNet,
+    "amrwc": AMRWC,
 }
 
 SOURCES: dict[str, str] = {
     "mlp": "multilayer perceptron on functionals or pooled frames (ours)",
+    "dbn": "Hinton & Salakhutdinov 2006; Hinton, A practical guide to training RBMs, 2012",
+    "rnn": "Elman 1990; Hochreiter & Schmidhuber 1997; Cho et al. 2014; attention of Mirsamadi et "
+    "al., ICASSP 2017",
+    "dcrn": "Trigeorgis et al., Adieu features?, ICASSP 2016",
+    "article_cnn": "the 2-D example of an introductory article, 645 699 parameters",
+    "parallel_cnn": "Aldeneh & Mower Provost, Using regional saliency for SER, ICASSP 2017",
+    "cnn1d": "blocks of Zhao, Mao & Chen, Biomedical Signal Processing and Control 47, 2019",
+    "transformer": "Vaswani et al. 2017, pre-norm; in the spirit of Tarantino et al., Interspeech "
+    "2019",
     "timnet": "Ye et al., Temporal Modeling Matters, ICASSP 2023",
     "am_resnet": "Li & Zhang, Cross-feature fusion SER based on attention mask residual network "
     "and Wav2vec 2.0, Digital Communications and Networks 11(5), 2025",
+    "amrwc": "Li & Zhang 2025 (see am_resnet), fused with a pretrained encoder by cross attention",
 }
 
 

@@ -8,12 +8,13 @@ paper's system, without the wav2vec branch.
 The idea: batch normalisation moves silence and zero padding away from 0, and later layers take
 them for speech. So a mask accompanies the signal, passes a max-pooling with the kernel, stride and
 padding of every convolution beside it (a position is valid if its receptive field holds any
-speech), and multiplies what every normalisation puts out.
+speech), and multiplies what every normalisation puts out. The paper's detector of silence, MADD,
+sets silent samples to 0 (`serfeat.vad.madd`) before they come here: here 0 is silence.
 
 What the paper leaves open (ours)
 ---------------------------------
 * Strides, number of blocks: a stem and 6 blocks with strides 4 | 4 4 4 4 2 2 for a waveform
-  (64000 samples -> 32 positions) and 1 | 2 2 2 2 1 1 for frames (280 frames -> 18 positions).
+  (64000 samples -> 16 positions) and 1 | 2 2 2 2 1 1 for frames (280 frames -> 18 positions).
 * Where a convolution strides, the shortcut is a 1x1 convolution with the same stride.
 * Batch statistics count valid positions only (``bn_statistics="valid"``); ``"paper"`` counts
   silence too.
@@ -22,6 +23,14 @@ What the paper leaves open (ours)
   of any length changes no logit.
 * The attention's convolution has kernel 3.
 * A clip in which nothing is valid is valid everywhere (never an empty mask).
+* The paper cuts utterances into segments of 4 s and does not say how their outputs become one.
+  Here a clip is never cut: the network is convolutional and ends in a mean over the valid
+  positions, whatever their number. ``fixed_length=64000`` fills up what is shorter, as the paper
+  does; with the mask that changes no logit, so it matters for ``"resnet"`` alone. Who wants the
+  segments makes each of them a clip.
+* A waveform that comes in frames (`n_samples`) is a few zeros longer than the recording, up to the
+  end of its last frame. To the masked variants that is silence, and changes nothing; to
+  ``"resnet"`` it is part of the clip, in training and afterwards, at most 10 ms.
 """
 
 from __future__ import annotations
@@ -106,17 +115,22 @@ class AMResNet(nn.Module):
 
     Parameters
     ----------
-    n_features, n_classes : channels of the input (1 for a waveform); logits.
+    n_features, n_classes : columns of a frame; logits. With 0 classes there is no classifier, and
+        `sequence` is what is used.
+    n_samples : 0: a column is a channel of the network, 1 column is a waveform. Else, and then
+        equal to `n_features`: the columns are consecutive samples, and the frames one after the
+        other are a waveform, one channel of frames * n_samples.
     width : channels of the network.
-    strides : of the stem and of each block, so ``len(strides) - 1`` blocks. None:
-        `WAVEFORM_STRIDES` for one channel, else `FRAME_STRIDES`.
+    strides : of the stem and of each block, 1 to 4 each, so ``len(strides) - 1`` blocks. None:
+        `WAVEFORM_STRIDES` for a waveform, else `FRAME_STRIDES`.
     variant : ``"amr"``, mask and attention; ``"mr"``, mask alone; ``"resnet"``, neither: the clip
         counts from its first to its last sample (only the padding of the batch is left out, as
         another batch must not change a result).
     zero_is_silence : samples (frames) with 0 in every channel are silence, as MADD marks it; None:
         for a waveform yes, for frames no. `length` alone says what is valid then.
-    fixed_length : shorter clips are filled with zeros up to this length first, as the paper does
-        (4 s); for ``"resnet"`` these zeros are part of the clip. None: no filling.
+    fixed_length : shorter clips are filled with zeros up to this length (samples of a waveform,
+        else frames) first, as the paper does (4 s); for ``"resnet"`` these zeros are part of the
+        clip. None: no filling.
     bn_statistics : ``"valid"`` or ``"paper"``, see the module's docstring.
     """
 
@@ -125,6 +139,7 @@ class AMResNet(nn.Module):
         n_features: int,
         n_classes: int,
         *,
+        n_samples: int = 0,
         width: int = 64,
         strides: Sequence[int] | None = None,
         variant: Variant = "amr",
@@ -143,20 +158,36 @@ class AMResNet(nn.Module):
                     where="head am_resnet",
                     code="bad-parameter",
                 )
+        if n_samples not in (0, n_features):
+            raise ModelError(
+                f"{n_samples} samples in a frame of {n_features} columns, expected all or 0",
+                where="head am_resnet",
+                code="bad-parameter",
+            )
+        channels = 1 if n_samples else n_features
+        waveform = channels == 1
         if strides is None:
-            strides = WAVEFORM_STRIDES if n_features == 1 else FRAME_STRIDES
+            strides = WAVEFORM_STRIDES if waveform else FRAME_STRIDES
+        if not strides or not all(1 <= stride <= KERNEL // 2 + 1 for stride in strides):
+            raise ModelError(
+                f"strides {tuple(strides)}, expected 1 to {KERNEL // 2 + 1}: else a convolution "
+                f"of {KERNEL} passes over the end of a clip",
+                where="head am_resnet",
+                code="bad-parameter",
+            )
+        self.n_samples = n_samples
         self.masked = variant != "resnet"
-        self.zero_is_silence = n_features == 1 if zero_is_silence is None else zero_is_silence
+        self.zero_is_silence = waveform if zero_is_silence is None else zero_is_silence
         self.fixed_length = fixed_length
         self.stem_stride, *block_strides = strides
         pad = KERNEL // 2
-        self.stem = nn.Conv1d(n_features, width, KERNEL, self.stem_stride, padding=pad)
+        self.stem = nn.Conv1d(channels, width, KERNEL, self.stem_stride, padding=pad)
         self.stem_norm = MaskedNorm(width, statistics=bn_statistics)
         self.blocks = nn.ModuleList(
             ResBlock(width, stride, statistics=bn_statistics) for stride in block_strides
         )
         self.attention = nn.Conv1d(width, 1, 3, padding=1) if variant == "amr" else None
-        self.classifier = nn.Linear(width, n_classes)
+        self.classifier = nn.Linear(width, n_classes) if n_classes else nn.Identity()
 
     def masks(self, x: Tensor, lengths: Tensor) -> Masks:
         """Return what is valid in x (batch, channels, time)."""
@@ -169,15 +200,29 @@ class AMResNet(nn.Module):
         end = x.shape[2] - speech.flip(1).int().argmax(1)  # (batch,)
         return Masks(speech, length_mask(end, x.shape[2]))
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Classify x (batch, frames, n_features) with `lengths` (batch,) -> logits."""
+    def signal(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return x as (batch, channels, time), filled up, and the lengths in steps of time."""
         x = x.masked_fill(~length_mask(lengths, x.shape[1])[:, :, None], 0)
-        x = x.transpose(1, 2)  # (batch, n_features, time)
+        if self.n_samples:
+            x, lengths = x.reshape(len(x), -1, 1), lengths * self.n_samples
+        x = x.transpose(1, 2)
         if self.fixed_length is not None:
             x = F.pad(x, (0, max(0, self.fixed_length - x.shape[2])))
             if not self.masked:
                 lengths = lengths.clamp(min=self.fixed_length)
+        return x, lengths
+
+    def encode(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Masks, Tensor]:
+        """Run the network on x (batch, frames, n_features), up to the classifier.
+
+        Returns
+        -------
+        (batch, width, positions), 0 where it is not valid; the masks of the positions; and where
+        each clip ends, (batch,) in steps of time of the input.
+        """
+        x, lengths = self.signal(x, lengths)  # (batch, channels, time)
         masks = self.masks(x, lengths)
+        end = masks.inside.sum(1)  # (batch,)
         h = self.stem(x)  # (batch, width, time / stride)
         masks = masks.after_conv(self.stem_stride)
         h = torch.relu(self.stem_norm(h, masks))
@@ -186,6 +231,21 @@ class AMResNet(nn.Module):
         h = torch.relu(h)  # E of eq. 8, 0 where it is not valid
         if self.attention is not None:
             h = h * torch.sigmoid(self.attention(h))  # eq. 8-9: (batch, 1, time) over channels
+        return h, masks, end
+
+    def sequence(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what another network can go on with.
+
+        Returns
+        -------
+        (batch, positions, width), 0 where it is not valid; (batch, positions) bool, where it is.
+        """
+        h, masks, _ = self.encode(x, lengths)
+        return h.transpose(1, 2), masks.speech
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Classify x (batch, frames, n_features) with `lengths` (batch,) -> logits."""
+        h, masks, _ = self.encode(x, lengths)  # (batch, width, positions)
         pooled = h.sum(2) / masks.speech.sum(1, keepdim=True)  # mean over the valid positions
         logits: Tensor = self.classifier(pooled)
         return logits

@@ -16,6 +16,7 @@ Contents
 `adaptive_mean`   : frames averaged down to a given number of positions, clip by clip.
 `MaskedBatchNorm` : batch normalisation whose statistics see valid positions only.
 `CausalConv1d`    : dilated convolution that sees no later frame.
+`AttentionPooling` : mean of the frames with learnt weights.
 `SpatialDropout`  : drops whole channels of a clip.
 `glorot_`         : Keras' initialisation of a layer.
 """
@@ -29,6 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 __all__ = [
+    "AttentionPooling",
     "CausalConv1d",
     "MaskedBatchNorm",
     "SpatialDropout",
@@ -242,6 +244,26 @@ class CausalConv1d(nn.Module):
                 past = F.linear(x[:, : n_frames - shift], self.weight[:, :, tap])
                 y = y + F.pad(past, (0, 0, shift, 0))
         return y
+
+
+class AttentionPooling(nn.Module):
+    """Weighted mean of the frames: ``sum_t a_t h_t``, ``a = softmax_t(u . h_t)``, u learnt.
+
+    The softmax runs over the valid frames; the padding has weight 0.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(width, 1, bias=False)  # a softmax does not see a bias
+
+    def weights(self, h: Tensor, mask: Tensor) -> Tensor:
+        """Return a (batch, frames) for h (batch, frames, width); each row sums to 1."""
+        scores = self.score(h)[:, :, 0].masked_fill(~mask, float("-inf"))  # (batch, frames)
+        return torch.softmax(scores, 1)
+
+    def forward(self, h: Tensor, mask: Tensor) -> Tensor:
+        """Pool h (batch, frames, width), finite everywhere -> (batch, width)."""
+        return torch.bmm(self.weights(h, mask)[:, None, :], h)[:, 0]
 
 
 class SpatialDropout(nn.Module):

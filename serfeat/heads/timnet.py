@@ -12,6 +12,11 @@ temporal-aware blocks (TABs) with dilations 1, 2, 4, ...; every TAB gates its in
 between 1/2 and 1 that it computes from the past. The sum of both streams, averaged over time, is
 the scale g_j; a learnt weighting of the n scales feeds the classifier.
 
+All that follows the streams is linear, so that every frame has logits of its own and the logits of
+a clip are their mean: `TIMNet.frame_logits`. With ``causal=True`` there is the forward stream
+alone, and frame t has the logits of the clip if it ended there: what a stream of audio can show
+while it comes in. (In evaluation; batch statistics in training see the whole clip.)
+
 What the paper leaves open, or does otherwise (ours)
 ----------------------------------------------------
 The authors pad or cut every clip to one length; here the clips keep theirs, the padding of a batch
@@ -116,6 +121,8 @@ class TIMNet(nn.Module):
         ``"no_ms"``, no multi-scale: the last scale alone; ``"no_df"``, no dynamic fusion: the
         plain mean of the scales; ``"tcn"``: forward, residual blocks without gates, the last
         block alone (the paper does not define its TCN; this one is ours).
+    causal : the forward stream alone, whatever the variant (``"full"`` is then ``"no_bd"``), and
+        `frame_logits` that no later frame changes.
     """
 
     def __init__(
@@ -128,6 +135,7 @@ class TIMNet(nn.Module):
         kernel: int = 2,
         dropout: float = 0.1,
         variant: Variant = "full",
+        causal: bool = False,
     ) -> None:
         super().__init__()
         if variant not in get_args(Variant):
@@ -137,6 +145,7 @@ class TIMNet(nn.Module):
                 code="bad-parameter",
             )
         self.variant = variant
+        self.causal = causal
 
         def stream() -> Stream:
             return Stream(
@@ -149,7 +158,8 @@ class TIMNet(nn.Module):
             )
 
         self.forward_stream = stream()
-        self.backward_stream = None if variant in ("no_bd", "tcn") else stream()
+        forward_only = causal or variant in ("no_bd", "tcn")
+        self.backward_stream = None if forward_only else stream()
         self.fusion: nn.Parameter | None = None
         if variant in ("full", "no_bd"):
             # Free weights, neither normalised nor positive; Keras' "uniform" initialisation.
@@ -157,20 +167,50 @@ class TIMNet(nn.Module):
         self.classifier = nn.Linear(filters, n_classes)
         glorot_(self.classifier)
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Classify x (batch, frames, n_features) with `lengths` (batch,) -> logits."""
+    def _scales(self, x: Tensor, lengths: Tensor, *, turned: bool) -> tuple[list[Tensor], Tensor]:
+        """Sum of both streams, n times (batch, frames, filters), and the mask (batch, frames).
+
+        Frame t of the backward stream is frame (last - t) of the clip; `turned`: turn it round
+        again before it is added.
+        """
         mask = length_mask(lengths, x.shape[1])  # (batch, frames)
         x = x.masked_fill(~mask[:, :, None], 0)
-        scales = self.forward_stream(x, mask)  # n times (batch, frames, filters)
+        scales = self.forward_stream(x, mask)
         if self.backward_stream is not None:
-            # Frame t of the backward stream is frame (last - t) of the clip. The authors add the
-            # two without turning one round again; the average over time does not see it.
             reversed_scales = self.backward_stream(reverse_valid(x, lengths), mask)
+            if turned:
+                reversed_scales = [reverse_valid(b, lengths) for b in reversed_scales]
             scales = [f + b for f, b in zip(scales, reversed_scales, strict=True)]
+        return scales, mask
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Classify x (batch, frames, n_features) with `lengths` (batch,) -> logits."""
+        # The authors do not turn the backward stream round: the average does not see it.
+        scales, mask = self._scales(x, lengths, turned=False)
         if self.variant in ("no_ms", "tcn"):
             g = masked_mean(scales[-1], mask)  # (batch, filters)
         else:
             g_j = torch.stack([masked_mean(s, mask) for s in scales])  # (n, batch, filters)
             g = g_j.mean(0) if self.fusion is None else torch.einsum("n,nbf->bf", self.fusion, g_j)
         logits: Tensor = self.classifier(g)
+        return logits
+
+    def frame_logits(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Classify every frame: (batch, frames, n_classes), 0 after the end of a clip.
+
+        Frame t has its own logits, from both streams at t; their mean over the clip is what
+        `forward` returns. With `causal` it has the mean of those of the frames up to t; the one of
+        the last frame is what `forward` returns.
+        """
+        scales, mask = self._scales(x, lengths, turned=True)
+        if self.variant in ("no_ms", "tcn"):
+            g = scales[-1]  # (batch, frames, filters)
+        elif self.fusion is None:
+            g = torch.stack(scales).mean(0)
+        else:
+            g = torch.einsum("n,nbtf->btf", self.fusion, torch.stack(scales))
+        if self.causal:
+            count = torch.arange(1, g.shape[1] + 1, device=g.device)
+            g = g.cumsum(1) / count[:, None]
+        logits: Tensor = self.classifier(g).masked_fill(~mask[:, :, None], 0)
         return logits

@@ -58,6 +58,18 @@ def _gmm(**params: Any) -> Any:
     return GMMClassifier(**params)
 
 
+def _bayes(**params: Any) -> Any:
+    from serfeat.models.dellaert import MaximumLikelihoodBayes
+
+    return MaximumLikelihoodBayes(**params)
+
+
+def _mvss(**params: Any) -> Any:
+    from serfeat.models.specialists import SubspaceSpecialists
+
+    return SubspaceSpecialists(**params)
+
+
 def _svm(**params: Any) -> Any:
     from serfeat.models.classical import SupportVectors
 
@@ -80,67 +92,178 @@ def _head(head: str, **params: Any) -> Any:
     return TorchClassifier(head, network or None, **trainer)
 
 
+def _classical(name: str, level: Any, summary: str, source: str, make: Any, **params: Any) -> Model:
+    return Model(name, "classical", level, summary, source, make, params)
+
+
+def _deep(
+    name: str, level: Any, summary: str, source: str, way: Any = "standard", **params: Any
+) -> Model:
+    params = {"class_weight": "balanced", **params}
+    return Model(name, "deep", level, summary, source, _head, params, way)
+
+
+_DELLAERT = "Dellaert, Polzin & Waibel, ICSLP 1996"
+_LI = "Li & Zhang, Digital Communications and Networks 2025, doi 10.1016/j.dcan.2024.10.007"
+
 MODELS: dict[str, Model] = {
     m.name: m
     for m in (
-        Model(
+        _classical(
             "knn",
-            "classical",
             "functionals",
             "k nearest neighbours on functionals",
-            "Cover & Hart 1967; for emotion Dellaert, Polzin & Waibel 1996",
+            f"Cover & Hart 1967; for emotion {_DELLAERT}",
             _knn,
         ),
-        Model(
+        _classical(
+            "knn_dellaert",
+            "functionals",
+            "k nearest neighbours, k chosen on held-out training speakers",
+            _DELLAERT,
+            _knn,
+            candidates=(1, 3, 5, 7, 9, 15),
+        ),
+        _classical(
+            "bayes",
+            "functionals",
+            "maximum likelihood: one Gaussian per emotion, shrunk covariance",
+            _DELLAERT,
+            _bayes,
+        ),
+        _classical(
+            "mvss",
+            "functionals",
+            "majority voting of subspace specialists: a few features for each pair of emotions",
+            _DELLAERT,
+            _mvss,
+        ),
+        _classical(
             "gmm",
-            "classical",
             "lld",
             "one Gaussian mixture per emotion on frames, log-likelihood summed",
             "Reynolds & Rose 1995",
             _gmm,
         ),
-        Model(
+        _classical(
+            "gmm_ubm",
+            "lld",
+            "Gaussian mixtures adapted from a background model of all frames",
+            "Reynolds, Quatieri & Dunn 2000",
+            _gmm,
+            ubm=True,
+        ),
+        _classical(
             "svm",
-            "classical",
             "functionals",
             "support vector machine, RBF or linear kernel, balanced classes",
             "Cortes & Vapnik 1995",
             _svm,
         ),
-        Model(
+        _classical(
             "xgb",
-            "classical",
             "functionals",
             "gradient-boosted trees, balanced classes",
             "Chen & Guestrin 2016",
             _xgb,
         ),
-        Model(
+        _deep(
             "mlp",
-            "deep",
             "functionals",
             "multi-layer perceptron on functionals",
             "Rumelhart, Hinton & Williams 1986",
-            _head,
-            {"head": "mlp", "class_weight": "balanced"},
+            head="mlp",
         ),
-        Model(
+        _deep(
+            "dbn",
+            "functionals",
+            "deep belief network: a stack of RBMs, then fine-tuned",
+            "Hinton & Salakhutdinov 2006; Hinton 2012",
+            head="dbn",
+        ),
+        *(
+            _deep(
+                cell,
+                "lld",
+                f"{words} in two directions, attention over the frames",
+                source,
+                head="rnn",
+                cell=cell,
+                clip_norm=5.0,
+            )
+            for cell, words, source in (
+                ("rnn", "recurrent network", "Elman 1990"),
+                ("lstm", "long short-term memory", "Hochreiter & Schmidhuber 1997"),
+                ("gru", "gated recurrent units", "Cho et al. 2014"),
+            )
+        ),
+        _deep(
+            "cnn",
+            "lld",
+            "2-D convolution on 128 frames, as in an introductory article",
+            "the article's example, 645 699 parameters",
+            head="article_cnn",
+            epochs=10,
+        ),
+        _deep(
+            "cnn1d",
+            "lld",
+            "1-D convolutions over time with pooling",
+            "Zhao, Mao & Chen, Biomedical Signal Processing and Control 47, 2019",
+            head="cnn1d",
+        ),
+        _deep(
+            "parallel_cnn",
+            "lld",
+            "parallel convolutions of four widths, maximum over time",
+            "Aldeneh & Mower Provost, ICASSP 2017",
+            head="parallel_cnn",
+        ),
+        _deep(
+            "dcrn",
+            "lld",
+            "convolutions and LSTM from the waveform (features: waveform)",
+            "Trigeorgis et al., ICASSP 2016",
+            "plain",
+            head="dcrn",
+            n_samples=160,
+            batch_size=8,
+            learning_rate=1e-4,
+        ),
+        _deep(
+            "transformer",
+            "lld",
+            "Transformer encoder on frames",
+            "Vaswani et al. 2017; for emotion Tarantino et al., Interspeech 2019",
+            head="transformer",
+            learning_rate=3e-4,
+            weight_decay=0.01,
+            schedule="cosine",
+            warmup=0.05,
+            label_smoothing=0.1,
+        ),
+        _deep(
             "timnet",
-            "deep",
             "lld",
             "TIM-Net: bidirectional dilated temporal-aware blocks on frames",
             "Ye et al., ICASSP 2023, arXiv 2211.08233",
-            _head,
-            {"head": "timnet", "class_weight": "balanced", "label_smoothing": 0.1},
+            head="timnet",
+            label_smoothing=0.1,
         ),
-        Model(
+        _deep(
             "am_resnet",
-            "deep",
             "lld",
             "AM-ResNet: masked residual network with attention on frames",
-            "Li & Zhang, Digital Communications and Networks 2025, doi 10.1016/j.dcan.2024.10.007",
-            _head,
-            {"head": "am_resnet", "class_weight": "balanced"},
+            _LI,
+            head="am_resnet",
+        ),
+        _deep(
+            "amrwc",
+            "lld",
+            "AMRWC: AM-ResNet and a pretrained encoder, fused by cross attention",
+            _LI,
+            "scaled",
+            head="amrwc",
         ),
     )
 }

@@ -30,8 +30,10 @@ TRUSTED = (
     "numpy.dtype",
     "serfeat.models.classical.NearestNeighbours",
     "serfeat.models.classical.SupportVectors",
+    "serfeat.models.dellaert.MaximumLikelihoodBayes",
     "serfeat.models.gmm.GMMClassifier",
     "serfeat.models.preparation.FramePreparation",
+    "serfeat.models.specialists.SubspaceSpecialists",
     "sklearn.metrics._dist_metrics.EuclideanDistance64",
     "sklearn.neighbors._kd_tree.KDTree",
 )

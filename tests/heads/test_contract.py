@@ -13,15 +13,49 @@ FEATURES, CLASSES = 5, 4
 # Small sizes, so that the tests are quick; a head that is not here is tested with its defaults.
 SIZES = {
     "mlp": [{}, {"pooling": "mean_std", "batch_norm": True, "dropout": 0.0}],
+    "rnn": [
+        {"hidden": 8},
+        {"hidden": 8, "cell": "gru", "pooling": "mean"},
+        {"hidden": 8, "cell": "rnn", "pooling": "last"},
+        {"hidden": 8, "pooling": "last", "layers": 1, "bidirectional": False},
+    ],
+    "article_cnn": [{"n_frames": 24, "filters": 8}],
+    "cnn1d": [
+        {"filters": (8, 8, 12), "pool": 2},
+        {"filters": (8, 8), "kernel": 4, "pool": 3, "lstm_units": 8},
+    ],
+    "parallel_cnn": [{"filters": 8, "hidden": (16,)}],
+    "transformer": [
+        {"width": 16, "heads": 2, "layers": 2, "feedforward": 24},
+        {"width": 16, "heads": 2, "layers": 2, "feedforward": 24, "pooling": "attention"},
+        {
+            "width": 15,
+            "heads": 3,
+            "layers": 1,
+            "pooling": "cls",
+            "positions": "none",
+        },
+    ],
     "timnet": [
-        {"filters": 6, "n_dilations": 4, "variant": v}
-        for v in ("full", "no_bd", "no_ms", "no_df", "tcn")
+        *(
+            {"filters": 6, "n_dilations": 4, "variant": v}
+            for v in ("full", "no_bd", "no_ms", "no_df", "tcn")
+        ),
+        {"filters": 6, "n_dilations": 4, "causal": True},
     ],
     "am_resnet": [
         {"width": 8},
         {"width": 8, "variant": "mr", "zero_is_silence": True},
         {"width": 8, "variant": "resnet", "fixed_length": 50},
         {"width": 8, "strides": (2, 2, 1), "bn_statistics": "paper"},
+        {"width": 8, "n_samples": 5, "strides": (2, 2, 2)},
+    ],
+    "amrwc": [
+        {"width": 8, "n_encoder": 2},
+        {"width": 8, "n_encoder": 2, "attention_heads": 2, "zero_is_silence": True},
+        {"width": 8, "n_encoder": 1, "n_samples": 4, "strides": (2, 2, 2)},
+        {"width": 8, "n_encoder": 2, "variant": "amrwf"},
+        {"width": 8, "n_encoder": 2, "variant": "slides", "am_resnet": "resnet"},
     ],
 }
 CASES = [pytest.param(n, p, id=f"{n}-{i}") for n in HEADS for i, p in enumerate(SIZES.get(n, [{}]))]

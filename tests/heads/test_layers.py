@@ -10,6 +10,7 @@ from serfeat.heads.layers import (
     CausalConv1d,
     MaskedBatchNorm,
     SpatialDropout,
+    adaptive_mean,
     glorot_,
     length_mask,
     masked_mean,
@@ -54,6 +55,25 @@ def test_reversal_turns_the_valid_frames_only():
         assert torch.equal(turned[i, :n], x[i, :n].flip(0))
         assert torch.equal(turned[i, n:], x[i, n:])
     assert torch.equal(reverse_valid(turned, LENGTHS), x)
+
+
+def test_adaptive_mean_is_torchs_clip_by_clip():
+    """Rung 2: adaptive_avg_pool1d on every clip alone, for all pairs of lengths and positions.
+
+    Also more positions than frames. Catches pooling over the padded length, positions counted over
+    the batch, and windows that do not overlap (floor at both ends).
+    """
+    n_frames, n_out = 13, 9
+    pairs = torch.cartesian_prod(torch.arange(1, n_frames + 1), torch.arange(1, n_out + 1))
+    lengths, counts = pairs[:, 0], pairs[:, 1]
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(len(pairs), n_frames, 3, generator=generator, dtype=torch.float64)
+    pooled = adaptive_mean(x, lengths, counts, n_out)
+    assert pooled.shape == (len(pairs), n_out, 3)
+    for i, (n, c) in enumerate(pairs.tolist()):
+        alone = nn.functional.adaptive_avg_pool1d(x[i, :n].T[None], c)[0].T
+        torch.testing.assert_close(pooled[i, :c], alone, atol=1e-12, rtol=0)
+        assert not pooled[i, c:].any()
 
 
 def test_causal_convolution_is_torchs_with_left_padding():
@@ -147,6 +167,8 @@ def test_gradients_are_the_numerical_ones():
     assert torch.autograd.gradcheck(lambda v: norm(v, mask)[mask], (x,))
     assert torch.autograd.gradcheck(conv, (x,))
     assert torch.autograd.gradcheck(lambda v: masked_std(v, mask), (x,))
+    counts = torch.tensor([2, 2, 3])
+    assert torch.autograd.gradcheck(lambda v: adaptive_mean(v, LENGTHS, counts, 3), (x,))
 
 
 def test_spatial_dropout_drops_whole_channels():

@@ -150,6 +150,91 @@ def test_fusion_weights_start_small_and_free():
     assert abs(float(weights.sum()) - 1) > 0.1
 
 
+VARIANTS = ("full", "no_bd", "no_ms", "no_df", "tcn")
+CLIPS = torch.tensor([30, 47, 1, 12])
+
+
+def _shaken(variant: str, *, causal: bool, dtype: torch.dtype = torch.float64) -> TIMNet:
+    """A head whose batch statistics have moved, in evaluation mode."""
+    head = TIMNet(5, 3, filters=6, n_dilations=4, variant=variant, causal=causal).to(dtype).train()
+    with torch.no_grad():
+        for _ in range(3):
+            head(3 * torch.randn(4, 47, 5, dtype=dtype) + 1, CLIPS)
+    return head.eval()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_causal_logits_depend_on_no_later_frame(variant, dtype):
+    """Not a bit changes before the frame that changed. Catches any look ahead.
+
+    Seen to fail with a mean over the whole clip, with a backward stream, and with a convolution
+    shifted by one frame.
+    """
+    head = _shaken(variant, causal=True, dtype=dtype)
+    x, lengths = torch.randn(4, 47, 5, dtype=dtype), torch.full((4,), 47)
+    before = head.frame_logits(x, lengths)
+    for t in (1, 20, 46):
+        later = x.clone()
+        later[:, t:] = 50 * torch.randn(4, 47 - t, 5, dtype=dtype)
+        after = head.frame_logits(later, lengths)
+        assert torch.equal(after[:, :t], before[:, :t])
+        assert not torch.isclose(after[:, t], before[:, t]).all()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_causal_logits_are_those_of_the_clip_so_far(variant):
+    """Frame t: what `forward` says of the clip cut after t; so the last one is the clip's."""
+    head = _shaken(variant, causal=True)
+    x = torch.randn(4, 47, 5, dtype=torch.float64)
+    running, whole = head.frame_logits(x, CLIPS), head(x, CLIPS)
+    for i, n in enumerate(CLIPS.tolist()):
+        torch.testing.assert_close(running[i, n - 1], whole[i], atol=1e-12, rtol=0)
+        assert not running[i, n:].any()
+        for t in range(0, n, 7):
+            cut = head(x[i : i + 1, : t + 1], torch.tensor([t + 1]))[0]
+            torch.testing.assert_close(running[i, t], cut, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_mean_of_the_frames_logits_is_the_clips(variant):
+    """Closed form: the network is linear behind its streams. Catches a missing bias or weight."""
+    head = _shaken(variant, causal=False)
+    x = torch.randn(4, 47, 5, dtype=torch.float64)
+    x[0, 30:] = float("nan")
+    frames, whole = head.frame_logits(x, CLIPS), head(x, CLIPS)
+    for i, n in enumerate(CLIPS.tolist()):
+        torch.testing.assert_close(frames[i, :n].mean(0), whole[i], atol=1e-12, rtol=0)
+        assert not frames[i, n:].any()
+
+
+def test_frames_of_a_palindrome_are_a_palindrome():
+    """With equal weights for both directions; catches a backward stream that is not turned round.
+
+    The plain sum F_j[t] + B_j[t] of the paper would give a copy of the forward stream.
+    """
+    head = _shaken("full", causal=False)
+    head.backward_stream.load_state_dict(head.forward_stream.state_dict())
+    x = torch.randn(1, 20, 5, dtype=torch.float64)
+    x = torch.cat([x, x.flip(1), torch.full_like(x, 9.0)], 1)  # padding behind it
+    frames = head.frame_logits(x, torch.tensor([40]))[0, :40]
+    torch.testing.assert_close(frames, frames.flip(0), atol=1e-12, rtol=0)
+    assert float((frames[1:] - frames[:-1]).detach().abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_causal_is_the_forward_stream_alone(variant):
+    head = TIMNet(5, 3, filters=6, n_dilations=4, variant=variant, causal=True)
+    assert head.backward_stream is None
+    if variant == "full":
+        torch.manual_seed(0)
+        same = TIMNet(5, 3, filters=6, n_dilations=4, variant="no_bd")
+        torch.manual_seed(0)
+        head = TIMNet(5, 3, filters=6, n_dilations=4, causal=True)
+        assert all(torch.equal(a, b) for a, b in zip(same.parameters(), head.parameters(),
+                   strict=True))  # fmt: skip
+
+
 def test_unknown_variant():
     with pytest.raises(ModelError, match=r"'no_bm'.*no_bd"):
         TIMNet(3, 2, variant="no_bm")

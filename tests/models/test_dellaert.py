@@ -66,7 +66,7 @@ def test_bayes_is_the_log_density_of_scipy(prior: str) -> None:
 
 
 def test_bayes_with_many_rows_is_quadratic_discriminant_analysis() -> None:
-    """Shrinkage fades with the rows; catches one covariance for all classes."""
+    """Shrinkage fades with the rows."""
     X, y, _ = rows(6000)
     ours = MaximumLikelihoodBayes("empirical").fit(X, y)
     theirs = QuadraticDiscriminantAnalysis().fit(X, y)
@@ -130,7 +130,7 @@ def test_knn_ties_go_to_the_smaller_summed_distance() -> None:
 
 def test_knn_chooses_k_without_the_speaker() -> None:
     """The highest UAR by scikit-learn's classifier over speaker folds, the largest k of equal ones;
-    catches folds that mix speakers (they choose another k here) and another order of the ties."""
+    catches folds that mix speakers (they choose another k here)."""
     mixed = 0
     for seed in range(6):
         rng = np.random.default_rng(seed)
@@ -177,7 +177,7 @@ def clips(n: int = 36, seed: int = 0):
 
 
 def test_adapted_means_are_reynolds() -> None:
-    """Loops over frames and components; catches weights adapted too, and r added to the means."""
+    """Loops over frames and components; catches r doubled, and the two shares exchanged."""
     frames, y = clips(9)
     model = GMMClassifier(n_components=3, ubm=True, relevance=16.0).fit(Sequences.of(frames), y)
     stacked = [
