@@ -39,7 +39,9 @@ sohn silero
 sums turns
 contours
 lld
-encoders
+augment encoders
+emotion_masks
+vesper
 functionals
 serfeat88
 features

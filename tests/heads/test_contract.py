@@ -13,6 +13,25 @@ FEATURES, CLASSES = 5, 4
 # Small sizes, so that the tests are quick; a head that is not here is tested with its defaults.
 SIZES = {
     "mlp": [{}, {"pooling": "mean_std", "batch_norm": True, "dropout": 0.0}],
+    "dbn": [{"hidden": (64, 64)}, {"hidden": (16,), "dropout": 0.2}],
+    "dcrn": [
+        {
+            "n_samples": 5,
+            "sr": 1000,
+            "filters": 8,
+            "taps": (5, 9),
+            "pool": 4,
+            "hidden": 16,
+        },
+        {
+            "n_samples": 5,
+            "sr": 1000,
+            "size": "paper",
+            "filters": 8,
+            "pool": 2,
+            "hidden": 8,
+        },
+    ],
     "rnn": [
         {"hidden": 8},
         {"hidden": 8, "cell": "gru", "pooling": "mean"},

@@ -17,7 +17,7 @@ HEADS = {
     "mlp": {"hidden": (8,), "dropout": 0.0, "pooling": "mean_std"},
     "am_resnet": {"width": 6, "strides": (1, 2, 2)},
     "transformer": {"width": 8, "heads": 2, "layers": 1, "feedforward": 16, "dropout": 0.0},
-    "cnn": {"dropout": 0.0},
+    "cnn1d": {"filters": (6, 6), "pool": 2, "dropout": 0.0},
 }
 
 

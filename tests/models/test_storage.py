@@ -21,8 +21,24 @@ QUICK = {
     "xgb": {"n_estimators": 5},
     "gmm": {"n_components": 2},
     "mlp": {"epochs": 2},
+    "dbn": {"epochs": 2, "hidden": (8,), "pretrain_epochs": (2, 2)},
+    **{cell: {"epochs": 1, "hidden": 8} for cell in ("rnn", "lstm", "gru")},
+    "cnn": {"epochs": 1, "n_frames": 16},
+    "cnn1d": {"epochs": 1},
+    "parallel_cnn": {"epochs": 1, "filters": 8, "hidden": (8,)},
+    "dcrn": {
+        "epochs": 1,
+        "n_samples": 4,
+        "sr": 1000,
+        "filters": 8,
+        "taps": (5, 9),
+        "pool": 4,
+        "hidden": 8,
+    },
+    "transformer": {"epochs": 1, "width": 8, "heads": 2, "layers": 1},
     "timnet": {"epochs": 1, "n_dilations": 2},
     "am_resnet": {"epochs": 1},
+    "amrwc": {"epochs": 1, "width": 8, "n_encoder": 2},
 }
 
 
@@ -31,7 +47,7 @@ def fitted(name: str):
     y = np.array(["anger", "neutral"] * 12)
     groups = np.array(["a", "b", "c"] * 8)
     if MODELS[name].level == "lld":
-        X = Sequences.of([rng.standard_normal((20, 3)) + (label == "anger") for label in y])
+        X = Sequences.of([rng.standard_normal((20, 4)) + (label == "anger") for label in y])
     else:
         X = rng.standard_normal((24, 5)).astype(np.float32) + (y == "anger")[:, None]
         X[3, 2] = np.nan
