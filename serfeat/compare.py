@@ -16,12 +16,14 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from serfeat.augment import Version
 from serfeat.engines import run
 from serfeat.errors import ModelError, SerfeatError
 from serfeat.extract import Extraction, extract
@@ -30,7 +32,7 @@ from serfeat.files import committed
 from serfeat.fitting import Known, Task, stack_key, train_and_predict, train_stacked
 from serfeat.manifest import Manifest
 from serfeat.models import MODELS, make_model
-from serfeat.plan import Plan
+from serfeat.plan import Entry, Plan
 from serfeat.record import record
 from serfeat.sequences import Sequences
 from serfeat.splits import Fold, folds
@@ -40,6 +42,7 @@ from serfeat.targets import shares_of_votes, task_columns
 __all__ = ["compare"]
 
 Report = Callable[[str, int, int], None]
+_Key = tuple[str, Any, Version | None]  # feature set, level, version of the clips
 
 
 def compare(
@@ -77,6 +80,7 @@ def compare(
     for entry in plan.entries:  # unknown names and parameters are errors before any work
         make_model(entry.model, **entry.params)
         feature_set(entry.features).require()
+        entry.versions  # noqa: B018 - raises
     folds_of = {}
     for p in plan.protocols:  # so are folds that cannot be made
         folds_of[p.key] = folds(manifest.rows, p.name, seed=plan.fold_seed, **p.params)
@@ -87,7 +91,7 @@ def compare(
             folds_of[p.key] = folds(rows, p.name, seed=plan.fold_seed, **p.params)
     labels = tuple(sorted(set(rows["emotion"])))
     work = folder / "parts"
-    files = {key: _features_file(work, key, e, rows) for key, e in extractions.items()}
+    files = {key: _features_file(work, e, rows) for key, e in extractions.items()}
     tasks = _tasks(plan, folds_of, files, rows, labels, work)
     _run_tasks(tasks, jobs, report)
     predictions, history, costs = _collect(tasks, rows)
@@ -111,27 +115,29 @@ def compare(
 
 def _extract_all(
     manifest: Manifest, plan: Plan, jobs: int, store: Path | None, report: Report
-) -> dict[tuple[str, str], Extraction]:
-    """Features of every set and level that an entry asks for, each computed once."""
-    wanted = dict.fromkeys((e.features, e.level) for e in plan.entries)
-    return {
-        (name, level): extract(
+) -> dict[_Key, Extraction]:
+    """Features of every set, level and version that an entry asks for, each computed once."""
+    wanted = dict.fromkeys((e.features, e.level, v) for e in plan.entries for v in _versions(e))
+    made = {}
+    for name, level, version in wanted:
+        words = f"features {name} ({level})" + (f", version {version.number}" if version else "")
+        made[name, level, version] = extract(
             manifest,
-            name,
+            replace(feature_set(name), augment=version),
             level=level,
             jobs=jobs,
             store=store,
-            progress=lambda done, total, name=name, level=level: report(  # type: ignore[misc]
-                f"features {name} ({level})", done, total
-            ),
+            progress=lambda done, total, words=words: report(words, done, total),  # type: ignore[misc]
         )
-        for name, level in wanted
-    }
+    return made
 
 
-def _common_rows(
-    manifest: Manifest, extractions: Mapping[tuple[str, str], Extraction]
-) -> pd.DataFrame:
+def _versions(entry: Entry) -> tuple[Version | None, ...]:
+    """The clips as they are, and their further versions."""
+    return (None, *entry.versions)
+
+
+def _common_rows(manifest: Manifest, extractions: Mapping[_Key, Extraction]) -> pd.DataFrame:
     """Rows that have every feature set: all entries see the same ones."""
     index = manifest.rows.index
     for extraction in extractions.values():
@@ -146,9 +152,7 @@ def _common_rows(
     return manifest.rows.loc[manifest.rows.index.isin(index)]
 
 
-def _features_file(
-    work: Path, key: tuple[str, str], extraction: Extraction, rows: pd.DataFrame
-) -> Path:
+def _features_file(work: Path, extraction: Extraction, rows: pd.DataFrame) -> Path:
     """Write the rows' features where the workers can memory-map them, named after the numbers.
 
     The name is part of a task's key: a recording that changed under its old name, or a descriptor
@@ -157,7 +161,7 @@ def _features_file(
     chosen = extraction.values[np.flatnonzero(extraction.index.isin(rows.index))]
     values = chosen.values if isinstance(chosen, Sequences) else chosen
     digest = hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
-    stem = work / "-".join((*key, digest[:16]))
+    stem = work / f"{extraction.features.folder}-{extraction.level}-{digest[:16]}"
     with committed(stem.with_suffix(".npy")) as temporary, temporary.open("wb") as stream:
         np.save(stream, values)
     if isinstance(chosen, Sequences):
@@ -169,7 +173,7 @@ def _features_file(
 def _tasks(
     plan: Plan,
     folds_of: Mapping[str, tuple[list[Fold], str]],
-    files: Mapping[tuple[str, str], Path],
+    files: Mapping[_Key, Path],
     rows: pd.DataFrame,
     labels: tuple[str, ...],
     work: Path,
@@ -191,8 +195,11 @@ def _tasks(
             if entry.name in plan.control and protocol == first:
                 runs += [(shuffling, True) for shuffling in range(plan.control_runs)]
             for (seed, control), fold in itertools.product(runs, made):
-                features = files[entry.features, entry.level]
-                settings = (entry, features.name, protocol, fold.name, fold.train.tolist(), seed)
+                features, *copies = (
+                    files[entry.features, entry.level, v] for v in _versions(entry)
+                )
+                names = [f.name for f in (features, *copies)]
+                settings = (entry, names, protocol, fold.name, fold.train.tolist(), seed)
                 text = f"{code} {identity} {control} {settings!r}"
                 part = work / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
                 tasks.append(
@@ -203,6 +210,7 @@ def _tasks(
                         seed,
                         control,
                         features,
+                        tuple(copies),
                         labels,
                         known,
                         part,

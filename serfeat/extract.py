@@ -128,6 +128,7 @@ class Extraction:
             "descriptors": list(self.features.descriptors),
             "prepare": list(self.features.prepare),
             "backend": self.features.backend,
+            "encoder": self.features.encoder.fingerprint() if self.features.encoder else None,
             "rows": len(self.index),
             "failures": len(self.failures),
             "corpus": dict(self.corpus),
@@ -182,7 +183,7 @@ def extract(
     manifest = _as_manifest(source)
     fingerprint = chosen.fingerprint(level)
     kept = Store(
-        (store or cache_folder()) / f"{chosen.name}-{level}-{fingerprint}",
+        (store or cache_folder()) / f"{chosen.folder}-{level}-{fingerprint}",
         chosen.columns(level),
         {"features": chosen.name, "level": level, "units": list(chosen.units(level))},
     )

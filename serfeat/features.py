@@ -4,6 +4,16 @@ A set is data, not code: the names of descriptors (from `serfeat.lld`), how many
 the functionals, and the grid. At level ``"lld"`` it gives one row per frame, at ``"functionals"``
 one row per clip. The sets of openSMILE are named here too and computed by their one adapter.
 
+What `feature_set` reads
+------------------------
+A name of `FEATURE_SETS`; or descriptors (``"f0,hnr"``); or a pretrained encoder, alone or as the
+last part of either (``"encoder:DIR@2"``, ``"classic,encoder:DIR@2"``, ``"f0,encoder:DIR@last"``).
+The comma is the only separator; what stands after ``encoder:`` is read by
+`serfeat.encoders.encoder_columns`. The encoder's columns come last; they take no deltas and no
+smoothing, and of the functionals ``mean`` and ``std`` of its positions. Alone, its frames are its
+positions, as many as the clip has (one undefined row where there is none); beside descriptors,
+every frame of their grid takes the position in which its centre lies.
+
 `fingerprint` is the part of the cache key that is not the audio: it changes whenever a setting, a
 descriptor's version or a computing library changes, so that a store can never serve stale numbers.
 """
@@ -13,14 +23,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
 import numpy as np
 
+from serfeat.augment import Version
 from serfeat.denoise import PREPARATIONS, Preparation
+from serfeat.encoders import EncoderColumns, encoder_columns
 from serfeat.errors import FeatureError, did_you_mean
 from serfeat.functionals import DEFAULT_FUNCTIONALS, apply, functional
 from serfeat.lld import DESCRIPTORS
@@ -38,6 +50,10 @@ Level = Literal["lld", "functionals"]
 # reads MARGIN on either side, more than any window or smoothing reaches.
 LONG = 600.0
 MARGIN = 2.0
+
+# The word before the place of an encoder, and what is said of its columns over time.
+_ENCODER = "encoder:"
+ENCODER_FUNCTIONALS = ("mean", "std")
 
 # Goes up when the arithmetic of functionals, deltas or of their order changes.
 VERSION = 2
@@ -61,6 +77,8 @@ class FeatureSet:
         they change samples and never time.
     backend : key of `serfeat.lld.backends.BACKENDS`, whose descriptors are taken where it has them.
     keep : the columns of ``"functionals"`` that are given, in this order; none named: all of them.
+    encoder : a layer of a pretrained encoder whose columns stand after all others.
+    augment : computes the set on another version of every clip, for training.
     sparse : leave out the ``_voiced`` and ``_unvoiced`` functionals of columns that only voiced
         frames have: the former say nothing more, the latter nothing at all.
     smooth : frames of the moving average that the contours pass before their functionals (and
@@ -81,6 +99,8 @@ class FeatureSet:
     keep: tuple[str, ...] = ()
     smooth: int = 1
     sparse: bool = False
+    encoder: EncoderColumns | None = None
+    augment: Version | None = None
 
     @cached_property
     def chosen(self) -> tuple[Descriptor, ...]:
@@ -141,20 +161,34 @@ class FeatureSet:
 
     @property
     def licence(self) -> str:
-        """Licence tag of the code that computes the numbers; it travels with every table."""
+        """Licence tag of what computes the numbers; it travels with every table."""
         if self.external:
             from serfeat.lld.opensmile import LICENCE
 
             return LICENCE
         own = "Apache-2.0"
-        return " and ".join([own, *sorted({d.licence for d in self.chosen} - {own})])
+        theirs = {d.licence for d in self.chosen}
+        if self.encoder is not None:
+            theirs.add(f"{self.encoder.licence} (encoder)")
+        return " and ".join([own, *sorted(theirs - {own})])
+
+    @property
+    def folder(self) -> str:
+        """What the store calls its folder: the name, with no path of an encoder in it."""
+        names = [n for n in self.name.split(",") if not n.startswith(_ENCODER)]
+        base = ["custom"] if len(names) > 1 or names == ["custom"] else names
+        if self.encoder is not None:
+            base.append(f"{self.encoder.architecture.kind}-{self.encoder.layer}")
+        return "-".join(base)
 
     def require(self) -> None:
-        """Raise now what would otherwise be every clip's failure: a licence that was not accepted.
+        """Raise now what would otherwise be every clip's failure.
 
         Raises
         ------
-        FeatureError, MissingExtraError : see `serfeat.lld.opensmile`.
+        FeatureError, MissingExtraError : a licence that was not accepted, a package that is not
+            installed; see `serfeat.lld.opensmile`.
+        ModelError : an encoder whose weights are missing or damaged.
         """
         if self.external:
             from serfeat.lld import opensmile
@@ -167,6 +201,8 @@ class FeatureSet:
             require(self.backend)
         if self.prepare:
             _preparations(self.prepare)
+        if self.encoder is not None:
+            self.encoder.require()
 
     def compute(self, x: Reals, level: Level) -> Reals:
         """Compute the set on one clip at the set's rate.
@@ -179,14 +215,41 @@ class FeatureSet:
         Returns
         -------
         (rows, columns): a row per frame for ``"lld"``, one row for ``"functionals"``. float64, or
-        float32 for the frames of a clip of more than ten minutes.
+        float32 for the frames of a clip of more than ten minutes and for those of an encoder alone.
         """
+        if self.augment is not None:
+            x = self.augment(np.asarray(x, dtype=np.float64), self.sr)
         for step in _preparations(self.prepare):
             x = step.apply(np.asarray(x, dtype=np.float64), self.sr)
         if self.external:
             from serfeat.lld import opensmile
 
             return opensmile.compute(x, self.sr, self.external, level)
+        if self.encoder is None:
+            return self._own(x, level)
+        theirs = self._of_encoder(self.encoder, x, level)
+        if not self.chosen:
+            return theirs
+        return np.concatenate([self._own(x, level), theirs], axis=1)
+
+    def _of_encoder(self, encoder: EncoderColumns, x: Reals, level: Level) -> Reals:
+        """(rows, columns) of the encoder, at either level."""
+        positions = encoder.positions(x, self.sr)
+        if level == "lld" and self.chosen:
+            return encoder.frames(positions, 1 + len(x) // round(self.hop * self.sr), self.hop)
+        if not len(positions):
+            positions = np.full((1, positions.shape[1]), np.nan, dtype=np.float32)
+        if level == "lld":
+            return positions
+        return apply(positions, encoder.architecture.hop_s, self._encoder_functionals)[None, :]
+
+    @property
+    def _encoder_functionals(self) -> tuple[str, ...]:
+        """Beside descriptors, `functionals` are theirs: other statistics of a state say little."""
+        return ENCODER_FUNCTIONALS if self.chosen else self.functionals
+
+    def _own(self, x: Reals, level: Level) -> Reals:
+        """(rows, columns) of the descriptors."""
         whole = ShortTime(x, self.sr, self.hop) if len(x) <= LONG * self.sr else None
         own = self._frames(x) if whole is None else self._described(whole)
         if self.smooth > 1:
@@ -290,6 +353,10 @@ class FeatureSet:
             settings["columns"] = self.columns(level)  # also when only the rule for them changes
         if self.smooth > 1:
             settings["smooth"] = self.smooth
+        if self.encoder is not None:
+            settings["encoder"] = self.encoder.fingerprint()
+        if self.augment is not None:
+            settings["augment"] = repr(self.augment)
         if self.prepare:
             settings["prepare"] = [[p.name, p.version] for p in _preparations(self.prepare)]
         if self.backend:
@@ -310,10 +377,17 @@ class FeatureSet:
     def _named(self, level: Level) -> list[tuple[str, str]]:
         """(column, unit) pairs in the order of `compute`."""
         named = self._all_named(level)
-        return [named[i] for i in self._kept] if level == "functionals" else named
+        if level == "functionals":
+            named = [named[i] for i in self._kept]
+        if self.encoder is None:
+            return named
+        if level == "lld":
+            return named + [(c, "1") for c in self.encoder.names]
+        units = [(f, functional(f).unit.format(u="1")) for f in self._encoder_functionals]
+        return named + [(f"{c}__{f}", unit) for c in self.encoder.names for f, unit in units]
 
     def _all_named(self, level: Level) -> list[tuple[str, str]]:
-        """(column, unit) pairs before `keep`."""
+        """(column, unit) pairs of the descriptors before `keep`."""
         if self.external:
             from serfeat.lld import opensmile
 
@@ -427,6 +501,19 @@ FEATURE_SETS: dict[str, FeatureSet] = {
             sr=22_050,
             hop=512 / 22_050,
         ),
+        FeatureSet(
+            "waveform",
+            "the samples themselves, silence set to 0 by MADD: for networks that read waveforms",
+            ("samples",),
+            functionals=("std",),
+            prepare=("madd",),
+        ),
+        FeatureSet(
+            "dellaert",
+            "melody and rhythm as in Dellaert et al. 1996: pitch spline, durations, speech rate",
+            ("f0", "pitch_spline", "duration", "speech_rate"),
+            functionals=("p50", "p05", "p95"),
+        ),
         FeatureSet("egemaps", "eGeMAPSv02 by openSMILE (88 functionals)", external="eGeMAPSv02"),
         FeatureSet("gemaps", "GeMAPSv01b by openSMILE (62)", external="GeMAPSv01b"),
         FeatureSet("compare2016", "ComParE 2016 by openSMILE (6373)", external="ComParE_2016"),
@@ -449,15 +536,19 @@ FEATURE_SETS: dict[str, FeatureSet] = {
 
 
 def feature_set(name: str) -> FeatureSet:
-    """Look a set up by name, or make one of descriptors: ``"f0,formants,hnr"``.
+    """Look a set up by name, or make one of descriptors and an encoder: see the module's text.
 
     Raises
     ------
     UnknownNameError : suggests the nearest set, or descriptor where there are several names.
+    FeatureError : parts that do not go together.
+    ModelError : no such encoder.
     """
     if name in FEATURE_SETS:
         return FEATURE_SETS[name]
     names = tuple(part.strip() for part in name.split(","))
+    if any(part.startswith(_ENCODER) for part in names):
+        return _with_encoder(names)
     if len(names) == 1 and names[0] not in DESCRIPTORS:
         raise did_you_mean("feature set", name, (*FEATURE_SETS, *DESCRIPTORS))
     made = FeatureSet("custom", f"the descriptors {', '.join(names)}", names)
@@ -468,4 +559,33 @@ def feature_set(name: str) -> FeatureSet:
             code="no-frames",
             fix="add a descriptor with a value per frame, such as energy",
         )
-    return made
+    return replace(made, name=",".join(names))
+
+
+def _with_encoder(names: tuple[str, ...]) -> FeatureSet:
+    """Make the set of some names of which one is an encoder."""
+    if sum(part.startswith(_ENCODER) for part in names) > 1 or not names[-1].startswith(_ENCODER):
+        raise FeatureError(
+            f"expected one encoder, as the last part, found {', '.join(names)}",
+            where="feature set",
+            code="bad-encoder",
+        )
+    encoder = encoder_columns(names[-1].removeprefix(_ENCODER))
+    shape, layer = encoder.architecture, encoder.layer
+    words = f"layer {layer} of a pretrained encoder ({shape.kind})"
+    if len(names) == 1:
+        return FeatureSet(
+            names[0], words, functionals=ENCODER_FUNCTIONALS, delta_functionals=(),
+            sr=shape.sr, hop=shape.hop_s, encoder=encoder,
+        )  # fmt: skip
+    base = feature_set(",".join(names[:-1]))
+    if base.external or base.sr != shape.sr:
+        found = "has frames of openSMILE's own" if base.external else f"works at {base.sr} Hz"
+        raise FeatureError(
+            f"{found}, which do not go with an encoder at {shape.sr} Hz",
+            where=f"feature set {base.name}",
+            code="other-grid",
+            fix="use another set, or the encoder alone",
+        )
+    summary = f"{base.summary}; {words}"
+    return replace(base, name=",".join(names), summary=summary, encoder=encoder)

@@ -62,6 +62,7 @@ class Task:
     seed: int
     control: bool
     features: Path
+    copies: tuple[Path, ...]
     labels: tuple[str, ...]
     known: Known
     part: Path
@@ -77,17 +78,20 @@ def train_and_predict(task: Task) -> SerfeatError | None:
     train, test = task.fold.train, task.fold.test
     known = task.known
     try:
-        X, y = _features(task), _labels(task)
+        X, y = _features(task.features), _labels(task)
         model = make_model(task.entry.model, seed=task.seed, **task.entry.params)
         unfinished = _keep_training(model, task.part)
         start = time.perf_counter()
         fit(
             model,
-            X[train],
-            y,
-            np.array(known.speakers)[train],
-            proportions=_shares(task, y),
-            tasks={name: np.array(known.columns[name])[train] for name in task.entry.tasks},
+            _with_copies(task, X),
+            _repeated(task, y),
+            _repeated(task, np.array(known.speakers)[train]),
+            proportions=_repeated(task, _shares(task, y)),
+            tasks={
+                name: _repeated(task, np.array(known.columns[name])[train])
+                for name in task.entry.tasks
+            },
             oracle=(X[test], np.array(known.truth)[test]) if task.entry.oracle else None,
         )
         _write_part(task, model, X, time.perf_counter() - start)
@@ -121,15 +125,15 @@ def train_stacked(tasks: Sequence[Task]) -> list[SerfeatError | None]:
     from serfeat.models.stacked import fit_stacked
 
     models, prepared, labels = [], [], []
-    X = _features(tasks[0])
+    X = _features(tasks[0].features)
     start = time.perf_counter()
     try:
         for task in tasks:
             model = make_model(task.entry.model, seed=task.seed, **task.entry.params)
             y = _labels(task)
             models.append(model)
-            labels.append(y)
-            prepared.append(model[:-1].fit_transform(X[task.fold.train], y))
+            labels.append(_repeated(task, y))
+            prepared.append(model[:-1].fit_transform(_with_copies(task, X), labels[-1]))
         fit_stacked([m.steps[-1][1] for m in models], prepared, labels)
     except ModelError as error:
         if error.code == "not-stackable":
@@ -141,11 +145,26 @@ def train_stacked(tasks: Sequence[Task]) -> list[SerfeatError | None]:
     return [None] * len(tasks)
 
 
-def _features(task: Task) -> Any:
+def _features(stem: Path) -> Any:
     """The features of all rows, memory-mapped."""
-    X: Any = np.load(task.features.with_suffix(".npy"), mmap_mode="r")
-    offsets = task.features.with_suffix(".offsets")
+    X: Any = np.load(stem.with_suffix(".npy"), mmap_mode="r")
+    offsets = stem.with_suffix(".offsets")
     return Sequences(X, np.load(offsets)) if offsets.exists() else X
+
+
+def _with_copies(task: Task, X: Any) -> Any:
+    """The training rows, and then their further versions."""
+    parts = [Z[task.fold.train] for Z in (X, *map(_features, task.copies))]
+    if len(parts) == 1:
+        return parts[0]
+    if isinstance(X, Sequences):
+        return Sequences.of([clip for part in parts for clip in part])
+    return np.concatenate(parts)
+
+
+def _repeated(task: Task, values: Any) -> Any:
+    """What is known of the training rows, for them and for each of their versions."""
+    return None if values is None else np.concatenate([values] * (1 + len(task.copies)))
 
 
 def _labels(task: Task) -> Any:

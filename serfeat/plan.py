@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from serfeat.augment import Version
+from serfeat.errors import FeatureError
 from serfeat.models import MODELS
 from serfeat.splits import PROTOCOLS
 
@@ -24,6 +26,8 @@ class Entry:
     params : of the model.
     targets : ``"labels"``, or ``"votes"``: deep entries then learn the shares of the raters' votes
         (the manifest's ``votes_<emotion>`` columns); what is predicted and scored stays the label.
+    augment : further versions of the training clips: `copies` of them, and the settings of
+        `serfeat.augment.Version`. Test clips have none.
     """
 
     name: str
@@ -31,6 +35,28 @@ class Entry:
     features: str
     params: Mapping[str, Any] = field(default_factory=dict)
     targets: str = "labels"
+    augment: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def versions(self) -> tuple[Version, ...]:
+        """The further versions of every training clip.
+
+        Raises
+        ------
+        FeatureError, UnknownNameError : settings that cannot be.
+        """
+        if not self.augment:
+            return ()
+        settings = {k: v for k, v in self.augment.items() if k != "copies"}
+        copies = self.augment.get("copies", 1)
+        if not isinstance(copies, int) or not 1 <= copies <= 20:
+            raise FeatureError(
+                f"augment: copies is {copies!r}, expected 1 to 20",
+                where=self.name,
+                code="bad-parameter",
+            )
+        first = Version.of(settings)
+        return tuple(replace(first, number=first.number + i) for i in range(copies))
 
     @property
     def level(self) -> Any:

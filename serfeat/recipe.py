@@ -22,6 +22,8 @@ of range names its place, and nothing in a recipe is ever run as code. ::
     model = "svm"
     features = "classic"
     params = { C = 10.0 }
+    # targets = "votes"         # learn the shares of the raters' votes (deep models)
+    # augment = { copies = 2, noise = [5, 20], speed = [0.9, 1.1] }  # of the training clips
 """
 
 from __future__ import annotations
@@ -84,6 +86,7 @@ class EntryPart(_Closed):
     features: str
     params: dict[str, Any] = {}
     targets: Literal["labels", "votes"] = "labels"
+    augment: dict[str, Any] = {}
 
 
 class Recipe(_Closed):
@@ -99,7 +102,10 @@ class Recipe(_Closed):
         """Return what `serfeat.compare.compare` runs."""
         return Plan(
             title=self.title,
-            entries=[Entry(e.name, e.model, e.features, e.params, e.targets) for e in self.entries],
+            entries=[
+                Entry(e.name, e.model, e.features, e.params, e.targets, e.augment)
+                for e in self.entries
+            ],
             protocols=[ChosenProtocol(p.name, dict(p.model_extra or {})) for p in self.protocols],
             seeds=self.run.seeds,
             fold_seed=self.run.fold_seed,
@@ -219,6 +225,7 @@ def _check_names(path: Path, recipe: Recipe) -> None:
             place = f"{path}, [entries {i + 1}]"
             make_model(entry.model, **entry.params)
             feature_set(entry.features)
+            Entry("", entry.model, "", augment=entry.augment).versions  # noqa: B018 - raises
         place = f"{path}, [[protocols]]"
         for protocol in recipe.protocols:
             if protocol.name not in PROTOCOLS:

@@ -26,7 +26,7 @@ def record(
     plan: Plan,
     rows: pd.DataFrame,
     labels: tuple[str, ...],
-    extractions: Mapping[tuple[str, str], Extraction],
+    extractions: Mapping[tuple[str, Any, Any], Extraction],
     folds_of: Mapping[str, tuple[list[Fold], str]],
     command: str,
     seconds: float,
@@ -37,7 +37,7 @@ def record(
     ----------
     manifest, plan, labels, command : of the run.
     rows : that every entry saw.
-    extractions : (feature set, level) -> what was extracted.
+    extractions : (feature set, level, version) -> what was extracted.
     folds_of : protocol key -> its folds and its words.
     seconds : that the run took.
 
@@ -74,7 +74,7 @@ def record(
             }
             for p in plan.protocols
         ],
-        "entries": [_entry_record(e, extractions[e.features, e.level]) for e in plan.entries],
+        "entries": [_entry_record(e, extractions[e.features, e.level, None]) for e in plan.entries],
         "normalisation": "Global: medians for missing values, means and standard deviations come "
         "from the training rows of each fold; no statistic of a test speaker is used.",
         "selection": _selection(plan),
@@ -124,6 +124,8 @@ def _entry_record(entry: Entry, extraction: Extraction) -> dict[str, Any]:
         "n_columns": len(extraction.features.columns(entry.level)),
         "licence": extraction.features.licence,
         "params": dict(entry.params),
+        "targets": entry.targets,
+        "augment": dict(entry.augment),
         "words": f"{model.summary} ({model.source})",
     }
 

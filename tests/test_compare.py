@@ -157,6 +157,7 @@ def test_the_test_fold_cannot_reach_the_model(tiny: Path, tmp_path: Path, monkey
         np.save(tmp_path / "x.npy", data)
         task = Task(
             Entry("knn", "knn", "prosody", {"n_neighbors": 1}), "p", fold, 0, False, tmp_path / "x",
+            (),
             ("anger", "neutral", "sadness"),
             Known(tuple(truth), tuple(rows["speaker"]), None, {}),
             tmp_path / f"{poison}.json",

@@ -12,7 +12,7 @@ import pytest
 from serfeat import compare as compare_module
 from serfeat import fitting
 from serfeat.compare import compare
-from serfeat.errors import ModelError
+from serfeat.errors import FeatureError, ModelError, UnknownNameError
 from serfeat.manifest import Manifest
 from serfeat.manifest_csv import read_manifest
 from serfeat.models import training
@@ -132,3 +132,45 @@ def test_stacked_folds_give_the_predictions_of_single_ones(
     np.testing.assert_allclose(stacked[columns], single[columns], atol=2e-3)
     others = [c for c in single if not c.startswith("p_") and c != "prediction"]
     pd.testing.assert_frame_equal(stacked[others], single[others])
+
+
+@pytest.mark.parametrize("model", ["svm", "timnet"])
+def test_versions_are_of_training_clips_alone(
+    rated: Manifest, tmp_path: Path, monkeypatch, model: str
+) -> None:
+    """Caught: versions of the test clips in training, labels in another order than the versions."""
+    seen = []
+    original = fitting.fit
+
+    def spy(pipeline, X, y, groups, **given):
+        seen.append((X, y, groups))
+        return original(pipeline, X, y, groups, **given)
+
+    monkeypatch.setattr(fitting, "fit", spy)
+    augment = {"copies": 2, "noise": [10, 20], "speed": [0.9, 1.1]}
+    features = "prosody" if model == "svm" else "timnet39"
+    entry = Entry(model, model, features, SMALL if model == "timnet" else {}, augment=augment)
+    run = compare(rated, Plan("t", (entry,), HELD_OUT), tmp_path)
+    predictions = pd.read_parquet(run / "predictions.parquet")
+    assert len(predictions) == len(rated.rows)
+    speakers = sorted(set(rated.rows["speaker"]))
+    for (X, y, groups), held_out in zip(seen, speakers, strict=True):
+        n = len(y) // 3
+        assert n == (rated.rows["speaker"] != held_out).sum()
+        assert held_out not in groups
+        assert (y[:n] == y[n : 2 * n]).all()
+        assert (y[:n] == y[2 * n :]).all()
+        first, second, third = (
+            np.array([np.nanmean(X[i]) for i in range(k * n, (k + 1) * n)]) for k in range(3)
+        )
+        assert (first != second).all()
+        assert (second != third).all()
+        if model == "svm":  # a version is far more like its clip than like the others
+            assert np.corrcoef(first, second)[0, 1] > 0.5
+
+
+def test_augmentations_that_cannot_be(rated: Manifest, tmp_path: Path) -> None:
+    for augment, match in (({"copies": 0}, "copies is 0"), ({"nois": [1, 2]}, "'noise'")):
+        entry = Entry("svm", "svm", "prosody", augment=augment)
+        with pytest.raises((FeatureError, UnknownNameError), match=match):
+            compare(rated, Plan("t", (entry,), HELD_OUT), tmp_path)

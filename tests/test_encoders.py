@@ -119,8 +119,7 @@ def plain(folder: Path, kind: str, x: np.ndarray) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_states_are_those_of_transformers(directories: dict[str, Path], kind: str) -> None:
-    """Seen to fail with the padded Whisper input, with the states shifted by one layer, and with
-    the hook on every layer but the first."""
+    """Seen to fail with the padded Whisper input, and with a hook on no first layer."""
     encoder = load_encoder(directories[kind])
     assert (encoder.kind, encoder.n_layers, encoder.width) == (kind, 3, 16)
     assert encoder.hop_s == 0.02
@@ -144,7 +143,7 @@ def test_number_of_positions(directories: dict[str, Path], kind: str, n: int) ->
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_upto_is_the_beginning_of_all(directories: dict[str, Path], kind: str) -> None:
-    """Seen to fail with the hook stopping one layer later or earlier."""
+    """Seen to fail with the hook stopping one layer later."""
     encoder, x = load_encoder(directories[kind]), noise(5000)
     everything = encoder.states(x, SR)
     for upto in range(4):
@@ -432,7 +431,7 @@ def test_encoder_alone(directories: dict[str, Path]) -> None:
 def test_encoder_beside_descriptors(directories: dict[str, Path], kind: str) -> None:
     """Frame i, centred on sample 160 i, takes position 160 i // 320, or the last there is.
 
-    Seen to fail with the next position (centres + 160), and with deltas of the encoder's columns.
+    Seen to fail with the next position (centres + 160), and with the encoder's columns first.
     """
     alone = feature_set(f"encoder:{directories[kind]}@last")
     mixed = feature_set(f"cepstral, encoder:{directories[kind]}@last")

@@ -64,8 +64,8 @@ def test_frame_rms_by_hand() -> None:
 def test_spans_begin_in_their_bands(gain: float, seed: int) -> None:
     """600 frames: 200 in the high band, 200 in the low one, 200 in neither: ten spans in each.
 
-    Seen to fail with bounds that are not multiplied by the maximum (gain 50), with bands
-    exchanged, and with a low band that reaches up to 0.51.
+    Seen to fail with bounds that are not multiplied by the maximum (gain 1e-4), with a
+    low band up to 0.51, without the spacing, and with long spans that begin anywhere.
     """
     rms = np.repeat([0.9, 0.3, 0.05], 200)
     rms[7], rms[240:300], rms[420] = 1.0, 0.499, 0.19  # the maximum; what is beside the bands

@@ -43,6 +43,8 @@ from serfeat.lld.plp import DESCRIPTORS as _PLP
 from serfeat.lld.plp import plp
 from serfeat.lld.rhythm import DESCRIPTORS as _RHYTHM
 from serfeat.lld.rhythm import duration
+from serfeat.lld.samples import DESCRIPTORS as _SAMPLES
+from serfeat.lld.samples import samples
 from serfeat.lld.sound_level import DESCRIPTORS as _SOUND_LEVEL
 from serfeat.lld.sound_level import sound_level
 from serfeat.lld.spectral import DESCRIPTORS as _SPECTRAL
@@ -86,6 +88,7 @@ __all__ = [
     "pitch_spline",
     "plp",
     "rms_db",
+    "samples",
     "semitones",
     "shimmer",
     "sound_level",
@@ -130,6 +133,7 @@ DESCRIPTORS: dict[str, Descriptor] = {
         _CPP,
         _SPECTRAL,
         _HARMONICS,
+        _SAMPLES,
     )
     for d in family
 }

@@ -56,7 +56,7 @@ SETTINGS: dict[str, some.SearchStrategy[Any]] = {
     "keep": some.lists(some.integers(0, 8), max_size=2, unique=True),  # places, named below
     "smooth": some.sampled_from([1, 3, 5]),
 }
-NO_SETTING = {"sparse", "name", "summary", "external"} | {"encoder"}  # see test_encoders
+NO_SETTING = {"sparse", "name", "summary", "external"} | {"encoder", "augment"}  # own tests
 
 
 def made(chosen: dict[str, Any]) -> FeatureSet:
