@@ -378,6 +378,10 @@ def compare(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder of the run.")
     ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Another parameter: timnet.epochs=60, or epochs=60 for all."),
+    ] = None,
     jobs: Jobs = 0,
     accept_opensmile_licence: Consent = False,
 ) -> None:
@@ -390,9 +394,11 @@ def compare(
     read = read_recipe(path)
     folder = output or Path("runs") / path.stem
     corpus = read.manifest(path, root=root)
+    plan = read.plan(changes or ())
     command = f"serfeat compare {recipe}" + (f" --root {root.name}" if root else "")
+    command += "".join(f" --set {change}" for change in changes or ())
     with _progress() as report:
-        run_plan(corpus, read.plan(), folder, jobs=jobs, report=report, command=command)
+        run_plan(corpus, plan, folder, jobs=jobs, report=report, command=command)
     _show(folder)
 
 

@@ -94,6 +94,7 @@ def train(
             "level": level,
             "fingerprint": features.fingerprint(level),
             "columns": list(features.columns(level)),
+            "encoder": features.encoder.fingerprint() if features.encoder else None,
         },
         "licence": features.licence,
         "trained_on": {
@@ -135,6 +136,14 @@ def predict(
             where=folder,
             code="other-features",
             fix="train it again",
+        )
+    encoder = features.encoder.fingerprint() if features.encoder else None
+    if encoder and encoder["files"] != (card["features"].get("encoder") or {}).get("files"):
+        raise ModelError(
+            f"the encoder of {features.name} has other weights than in training",
+            where=folder,
+            code="other-features",
+            fix="put the encoder's files back, or train again",
         )
     extraction = extract(
         manifest_of_files(sources), features, level=level, jobs=jobs, progress=progress

@@ -36,6 +36,7 @@ from serfeat.encoders import EncoderColumns, encoder_columns
 from serfeat.errors import FeatureError, did_you_mean
 from serfeat.functionals import DEFAULT_FUNCTIONALS, apply, functional
 from serfeat.lld import DESCRIPTORS
+from serfeat.lld.mfcc import centre_fit
 from serfeat.pitch import pitch
 from serfeat.serfeat88 import SERFEAT88
 from serfeat.shorttime import Descriptor, ShortTime
@@ -79,6 +80,9 @@ class FeatureSet:
     keep : the columns of ``"functionals"`` that are given, in this order; none named: all of them.
     encoder : a layer of a pretrained encoder whose columns stand after all others.
     augment : computes the set on another version of every clip, for training.
+    fit : samples that every clip is brought to first, by zeros on both sides or by cutting both
+        ends (see `serfeat.lld.mfcc.centre_fit`); 0 leaves it. Frames are then those of the fitted
+        clip: for networks that were published so, not for measuring.
     sparse : leave out the ``_voiced`` and ``_unvoiced`` functionals of columns that only voiced
         frames have: the former say nothing more, the latter nothing at all.
     smooth : frames of the moving average that the contours pass before their functionals (and
@@ -101,6 +105,7 @@ class FeatureSet:
     sparse: bool = False
     encoder: EncoderColumns | None = None
     augment: Version | None = None
+    fit: int = 0
 
     @cached_property
     def chosen(self) -> tuple[Descriptor, ...]:
@@ -219,6 +224,8 @@ class FeatureSet:
         """
         if self.augment is not None:
             x = self.augment(np.asarray(x, dtype=np.float64), self.sr)
+        if self.fit:
+            x = centre_fit(x, self.fit)
         for step in _preparations(self.prepare):
             x = step.apply(np.asarray(x, dtype=np.float64), self.sr)
         if self.external:
@@ -357,6 +364,8 @@ class FeatureSet:
             settings["encoder"] = self.encoder.fingerprint()
         if self.augment is not None:
             settings["augment"] = repr(self.augment)
+        if self.fit:
+            settings["fit"] = self.fit
         if self.prepare:
             settings["prepare"] = [[p.name, p.version] for p in _preparations(self.prepare)]
         if self.backend:
@@ -445,6 +454,16 @@ def _libraries(extra: str | None) -> dict[str, str]:
     return found
 
 
+# Ye et al. 2023: samples at 22 050 Hz that the clips of a corpus were brought to.
+TIMNET_SAMPLES = {
+    "casia": 88_000,
+    "emodb": 96_000,
+    "emovo": 96_000,
+    "iemocap": 310_000,
+    "ravdess": 110_000,
+    "savee": 130_000,
+}
+
 _PROSODY = ("f0", "zcr", "energy", "loudness")
 _TIMING = ("pitch_spline", "duration", "speech_rate", "loudness_peaks")
 _CLASSIC = ("f0", "zcr", "energy", "formants", "mfcc", "lpc", "plp", "teo", "hnr")
@@ -496,7 +515,8 @@ FEATURE_SETS: dict[str, FeatureSet] = {
         ),
         FeatureSet(
             "timnet39",
-            "TIM-Net's front end: 39 static MFCC of librosa's convention at 22 050 Hz",
+            "TIM-Net's front end: 39 static MFCC of librosa's convention at 22 050 Hz; "
+            "timnet39_emodb (_ravdess, ...) on clips of the one length it was trained on there",
             ("mfcc39",),
             sr=22_050,
             hop=512 / 22_050,
@@ -546,6 +566,10 @@ def feature_set(name: str) -> FeatureSet:
     """
     if name in FEATURE_SETS:
         return FEATURE_SETS[name]
+    base, _, corpus = name.partition("_")
+    if base == "timnet39" and corpus in TIMNET_SAMPLES:
+        words = f"TIM-Net's front end on clips fitted to {TIMNET_SAMPLES[corpus]} samples"
+        return replace(FEATURE_SETS[base], name=name, summary=words, fit=TIMNET_SAMPLES[corpus])
     names = tuple(part.strip() for part in name.split(","))
     if any(part.startswith(_ENCODER) for part in names):
         return _with_encoder(names)

@@ -29,7 +29,8 @@ of range names its place, and nothing in a recipe is ever run as code. ::
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,7 +42,7 @@ from serfeat.errors import RecipeError, SerfeatError, did_you_mean
 from serfeat.features import feature_set
 from serfeat.manifest import Manifest
 from serfeat.manifest_csv import read_manifest
-from serfeat.models import make_model
+from serfeat.models import make_model, model_parameters
 from serfeat.plan import ChosenProtocol, Entry, Plan
 from serfeat.splits import PROTOCOLS
 
@@ -98,14 +99,26 @@ class Recipe(_Closed):
     protocols: list[ProtocolPart] = Field(min_length=1)
     entries: list[EntryPart] = Field(min_length=1)
 
-    def plan(self) -> Plan:
-        """Return what `serfeat.compare.compare` runs."""
+    def plan(self, settings: Sequence[str] = ()) -> Plan:
+        """Return what `serfeat.compare.compare` runs.
+
+        Parameters
+        ----------
+        settings : in place of the recipe's, as the command line takes them: ``"timnet.epochs=60"``
+            for one entry, ``"epochs=60"`` for every entry that has such a parameter.
+
+        Raises
+        ------
+        RecipeError, UnknownNameError : a setting of nothing, a value that is none.
+        """
+        entries = [
+            Entry(e.name, e.model, e.features, e.params, e.targets, e.augment) for e in self.entries
+        ]
+        for setting in settings:
+            entries = _changed(entries, setting)
         return Plan(
             title=self.title,
-            entries=[
-                Entry(e.name, e.model, e.features, e.params, e.targets, e.augment)
-                for e in self.entries
-            ],
+            entries=entries,
             protocols=[ChosenProtocol(p.name, dict(p.model_extra or {})) for p in self.protocols],
             seeds=self.run.seeds,
             fold_seed=self.run.fold_seed,
@@ -135,6 +148,36 @@ class Recipe(_Closed):
         if strangers:
             raise did_you_mean("label", strangers[0], found.labels, where=recipe)
         return found.with_rows(found.rows[found.rows["emotion"].isin(self.corpus.labels)])
+
+
+def _changed(entries: Sequence[Entry], setting: str) -> list[Entry]:
+    """Return the entries with ``[entry.]parameter=value`` set, the value as in TOML."""
+    place, equals, text = setting.partition("=")
+    *names, word = place.strip().split(".")
+    try:
+        value = tomllib.loads(f"value = {text.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()  # a word without quotes
+    if not equals or not word or len(names) > 1:
+        raise RecipeError(
+            f"{setting!r} is no setting, expected parameter=value or entry.parameter=value",
+            where="--set",
+            code="bad-setting",
+        )
+    known = [e.name for e in entries]
+    if names and names[0] not in known:
+        raise did_you_mean("entry", names[0], known, where="--set")
+    meant = [e for e in entries if e.name in names] if names else list(entries)
+    having = meant if names else [e for e in meant if word in model_parameters(e.model)]
+    if not having:
+        raise RecipeError(f"no entry has the parameter {word!r}", where="--set", code="bad-setting")
+    changed = []
+    for entry in entries:
+        if entry in having:
+            entry = replace(entry, params={**entry.params, word: value})
+            make_model(entry.model, **entry.params)
+        changed.append(entry)
+    return changed
 
 
 def find_recipe(name: str) -> Path:

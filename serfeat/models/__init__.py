@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline
 from serfeat.errors import ModelError, did_you_mean
 from serfeat.models.preparation import PREPARATIONS, FramePreparation, table_steps
 
-__all__ = ["MODELS", "Model", "fit", "make_model"]
+__all__ = ["MODELS", "Model", "fit", "make_model", "model_parameters"]
 
 
 @dataclass(frozen=True)
@@ -290,7 +290,7 @@ def make_model(name: str, *, seed: int = 0, **params: Any) -> Pipeline:
     way = settings.pop("preparation", model.preparation)
     if way not in PREPARATIONS:
         raise did_you_mean(f"preparation of {name}", str(way), PREPARATIONS)
-    known = _parameters(model) | {"preparation"}
+    known = model_parameters(name)
     for word in params:
         if word not in known:
             raise did_you_mean(f"parameter of {name}", word, known)
@@ -302,15 +302,17 @@ def make_model(name: str, *, seed: int = 0, **params: Any) -> Pipeline:
     return Pipeline([*table_steps(way), ("classify", classifier)])
 
 
-def _parameters(model: Model) -> set[str]:
+def model_parameters(name: str) -> set[str]:
     """Words that a recipe may set: the classifier's, and for a deep model its network's too."""
+    model = MODELS[name]
     makers = [model.make(**model.params).__class__.__init__]
     if model.kind == "deep":
         from serfeat.heads import HEADS
 
         makers.append(HEADS[model.params["head"]])
     words = {word for maker in makers for word in inspect.signature(maker).parameters}
-    return words - {"self", "head", "head_params", "n_features", "n_classes"}
+    words -= {"self", "head", "head_params", "n_features", "n_classes"}
+    return words | {"preparation"}
 
 
 def fit(

@@ -173,9 +173,9 @@ def class_weights(
 
     Raises
     ------
-    ModelError : not None, ``"balanced"`` or a dict label -> weight.
+    ModelError : not None (in a recipe ``"none"``), ``"balanced"`` or a dict label -> weight.
     """
-    if weight is None:
+    if weight is None or weight == "none":
         return None
     asked = weight if isinstance(weight, str) else dict(weight)
     try:

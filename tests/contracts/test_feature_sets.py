@@ -25,7 +25,7 @@ from serfeat.demo import utterance
 from serfeat.denoise import PREPARATIONS
 from serfeat.errors import UnknownNameError
 from serfeat.extract import Extraction, extract
-from serfeat.features import FEATURE_SETS, FeatureSet, Level
+from serfeat.features import FEATURE_SETS, FeatureSet, Level, feature_set
 from serfeat.functionals import FUNCTIONALS
 from serfeat.lld import DESCRIPTORS
 from serfeat.lld.backends import BACKENDS
@@ -56,7 +56,7 @@ SETTINGS: dict[str, some.SearchStrategy[Any]] = {
     "keep": some.lists(some.integers(0, 8), max_size=2, unique=True),  # places, named below
     "smooth": some.sampled_from([1, 3, 5]),
 }
-NO_SETTING = {"sparse", "name", "summary", "external"} | {"encoder", "augment"}  # own tests
+NO_SETTING = {"sparse", "name", "summary", "external"} | {"encoder", "augment", "fit"}  # own tests
 
 
 def made(chosen: dict[str, Any]) -> FeatureSet:
@@ -158,6 +158,20 @@ def test_columns_can_fail(
             m.setattr(FeatureSet, "columns", short)
             with pytest.raises(AssertionError):
                 check_columns(features, speech[:400])
+
+
+def test_timnets_fitted_clips(speech: Floats) -> None:
+    """One length whatever the clip's. Caught: fitted at the file's rate, cached under one key."""
+    fitted, plain = feature_set("timnet39_emodb"), feature_set("timnet39")
+    clip = np.tile(speech, 3)
+    for x in (clip[:5000], clip[: 22_050 * 2]):
+        frames = fitted.compute(x, "lld")
+        assert frames.shape == (188, 39)  # specs: EMO-DB
+        assert frames[0, 0] == frames[:, 0].min()  # silence before the clip
+        assert plain.compute(x, "lld").shape[0] == 1 + len(x) // 512
+    assert feature_set("timnet39_ravdess").compute(clip[:5000], "lld").shape == (215, 39)
+    keys = {s.fingerprint("lld") for s in (fitted, plain, feature_set("timnet39_ravdess"))}
+    assert len(keys) == 3
 
 
 def test_every_field_is_a_setting() -> None:
