@@ -105,7 +105,8 @@ class Recipe(_Closed):
         Parameters
         ----------
         settings : in place of the recipe's, as the command line takes them: ``"timnet.epochs=60"``
-            for one entry, ``"epochs=60"`` for every entry that has such a parameter.
+            for one entry, ``"epochs=60"`` for every entry that has such a parameter;
+            ``"svm.features=full"`` changes what an entry reads.
 
         Raises
         ------
@@ -167,6 +168,9 @@ def _changed(entries: Sequence[Entry], setting: str) -> list[Entry]:
     known = [e.name for e in entries]
     if names and names[0] not in known:
         raise did_you_mean("entry", names[0], known, where="--set")
+    if names and word == "features":
+        feature_set(str(value))
+        return [replace(e, features=str(value)) if e.name in names else e for e in entries]
     meant = [e for e in entries if e.name in names] if names else list(entries)
     having = meant if names else [e for e in meant if word in model_parameters(e.model)]
     if not having:

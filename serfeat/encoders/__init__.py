@@ -1,8 +1,9 @@
 """Pretrained speech encoders: the hidden states of wav2vec 2.0, HuBERT, WavLM and Whisper.
 
 An encoder is a directory as `transformers` writes it: ``config.json``, ``preprocessor_config.json``
-and the weights as safetensors (no pickle is read). Nothing is fetched unless the user gives the
-name of a repository of the Hugging Face hub instead of a directory.
+and the weights as safetensors (no pickle is read). It is looked for as given, then in the folder
+``SERFEAT_ENCODERS``. Nothing is fetched unless the user gives the name of a repository of the
+Hugging Face hub (``owner/name``) instead of a directory.
 
 Conventions
 -----------

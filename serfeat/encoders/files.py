@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -147,16 +148,20 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def resolved(where: str, *, weights: bool) -> Path:
-    """Directory of an encoder; a hub name is fetched or found in the hub's own cache."""
+    """Directory of an encoder: as given, in ``$SERFEAT_ENCODERS``, or fetched from the hub."""
     folder = Path(where)
+    base = os.environ.get("SERFEAT_ENCODERS")
+    if base and not folder.is_dir():
+        folder = Path(base) / where
     if folder.is_dir():
         return folder.resolve()
+    folder = Path(where)
     if folder.is_absolute() or not _HUB_NAME.fullmatch(where):
         raise ModelError(
             f"the encoder {where!r} is no directory here",
             code="missing-encoder",
             fix="give a directory that holds config.json, preprocessor_config.json and "
-            "model.safetensors",
+            "model.safetensors, or set SERFEAT_ENCODERS to the folder that holds it",
         )
     return _of_hub(where, weights=weights)
 
