@@ -8,12 +8,14 @@ CONSTRAINTS := constraints/py311.txt
 READY := $(VENV)/.ready
 OUT ?= runs/demo
 
-.PHONY: help demo test test-slow check bench emodb docs clean
+.PHONY: help demo test test-slow check bench bench-heads emodb heads docs clean
 help:
 	@echo "make demo    set up, make the embedded corpus, compare models on it, write a report"
 	@echo "make test    set up, run the tests"
 	@echo "make check   ruff, mypy --strict, import layers, generated documents"
 	@echo "make bench   how fast the extractors are, against openSMILE and Praat"
+	@echo "make bench-heads  what an epoch of every network costs"
+	@echo "make heads   every model on EMO-DB's held-out speakers: docs/results/heads.md"
 	@echo "make emodb   the EMO-DB comparison of docs/results/emodb.md (SERFEAT_CORPORA, see README)"
 	@echo "make docs    write the generated documents again"
 
@@ -47,6 +49,14 @@ bench: $(READY)
 emodb: $(READY)
 	@echo "make emodb: 9 models x 2 protocols on the whole EMO-DB; about 40 minutes on 2 cores."
 	@$(BIN)/serfeat compare pipelines/emodb_classical_vs_deep.toml
+
+bench-heads: $(READY)
+	@echo "make bench-heads: three epochs of every network on random numbers; about 10 minutes."
+	@$(BIN)/python bench/heads.py
+
+heads: $(READY)
+	@echo "make heads: 22 models on the 10 held-out speakers of EMO-DB; about an hour on 2 cores."
+	@$(BIN)/serfeat compare pipelines/emodb_heads.toml
 
 docs: $(READY)
 	@$(BIN)/python docs/generate.py

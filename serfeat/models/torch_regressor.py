@@ -164,6 +164,12 @@ class TorchRegressor(RegressorMixin, TorchEstimator):
             epoch["validation_ccc"] = epoch.pop("validation_uar", None)
         return self
 
+    def __sklearn_tags__(self) -> Any:
+        """Say that y may have several columns."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
     def predict(self, X: Any) -> Floats:
         """(n,) or (n, targets), on the scale of the training targets."""
         scaled = self._outputs(as_clips(self, X, training=False)).numpy().astype(np.float64)
