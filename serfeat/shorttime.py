@@ -29,6 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from serfeat.errors import AudioError, FeatureError
 from serfeat.jit import COMPILED, jit
+from serfeat.transform import can_transform, power_spectra
 from serfeat.types import Floats, Ints, Reals
 
 __all__ = ["Descriptor", "Grid", "ShortTime", "Window", "cut_frames", "squared_magnitude", "window"]
@@ -171,7 +172,9 @@ class ShortTime:
     @cached_property
     def peak(self) -> float:
         """The largest |sample| of the clip without its mean."""
-        return float(np.abs(self.centred).max()) if self._peak is None else self._peak
+        if self._peak is not None:
+            return self._peak
+        return float(max(self.centred.max(), -self.centred.min()))
 
     def memo(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return what `make` returns, computed on the first call with this `key` only."""
@@ -252,6 +255,9 @@ class ShortTime:
             starts = np.arange(count) * self.hop - (length // 2 if align == "centre" else 0)
             weights, ones = window(window_name, length), np.ones(length)
             out = np.empty((count, points // 2 + 1))
+            if COMPILED and can_transform(points):
+                power_spectra(signal, starts, weights, points, out, preemphasis=preemphasis)
+                return out
             # One zero-padded buffer for all blocks: letting the FFT pad takes longer than the FFT.
             buffer = np.zeros((min(BLOCK, count), points))
             for first in range(0, count, BLOCK):
@@ -259,8 +265,7 @@ class ShortTime:
                 block = buffer[: len(at)]
                 cut_frames(signal, at, weights if not preemphasis else ones, block)
                 if preemphasis:
-                    emphasise = _emphasise if COMPILED else _emphasise_plain
-                    emphasise(block[:, :length], preemphasis, weights)
+                    _emphasise(block[:, :length], preemphasis, weights)
                 squared_magnitude(scipy.fft.rfft(block, axis=1), out[first : first + BLOCK])
             return out
 
@@ -320,21 +325,8 @@ def _cut_frames_plain(
         out[i, max(n - starts[i], 0) : length] = 0.0
 
 
-@jit
 def _emphasise(frames: Reals, a: float, weights: Floats) -> None:
     """``y[n] = x[n] - a x[n-1]``, ``y[0] = (1 - a) x[0]``, then the window; in place."""
-    length = len(weights)
-    for i in range(len(frames)):
-        row = frames[i, :length]
-        first = row[0]
-        here, before = row[1:], row[: length - 1].copy()
-        for j in range(length - 1):
-            here[j] = (here[j] - a * before[j]) * weights[j + 1]
-        row[0] = (1 - a) * first * weights[0]
-
-
-def _emphasise_plain(frames: Reals, a: float, weights: Floats) -> None:
-    """`_emphasise` with whole arrays."""
     later = (frames[:, 1:] - a * frames[:, :-1]) * weights[1:]
     frames[:, 0] = (1 - a) * frames[:, 0] * weights[0]
     frames[:, 1:] = later

@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent / "serfeat"
 ORDER = """
 errors
 types jit files allocator
+lanes
+transform
 table labels
 manifest
 cells sidecar
