@@ -58,6 +58,7 @@ Method = Literal["selective", "burg"]
 Frames = Literal["voiced", "audible"]
 
 N_RESONANCES = 5
+SPECTRA = 256  # computed at a time
 # Hz: poles nearer than this to 0 or to the ceiling are no formants (Praat's safety margin).
 SAFETY = 50.0
 # dB: a frame this far below the loudest one of the clip is silence, as is one below the floor.
@@ -161,17 +162,16 @@ def _selective(
     n_fft = 2 * int(scipy.fft.next_fast_len(-(-needed // 2), real=True))
     to_lags = _lags_of_band(n_fft, st.sr, rate, order, preemphasis_from)
     lags = np.empty((len(rows), order + 1))
-    block = np.zeros((min(BLOCK, len(rows)), n_fft), dtype=np.float32)
-    for first in range(0, len(rows), BLOCK):
-        begin = rows[first : first + BLOCK] * st.hop - size // 2
+    for first in range(0, len(rows), SPECTRA):
+        begin = rows[first : first + SPECTRA] * st.hop - size // 2
         if COMPILED:
             power = np.empty((len(begin), len(to_lags)), dtype=np.float32)
             power_spectra(st.x, begin, weights, n_fft, power)
         else:
-            frames = block[: len(begin)]
+            frames = np.zeros((len(begin), n_fft), dtype=np.float32)
             cut_frames(st.x, begin, weights, frames)
             power = squared_magnitude(scipy.fft.rfft(frames, axis=1))[:, : len(to_lags)]
-        lags[first : first + BLOCK] = power.astype(np.float64) @ to_lags
+        lags[first : first + SPECTRA] = power.astype(np.float64) @ to_lags
     return levinson(lags).a
 
 
