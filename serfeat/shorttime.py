@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -68,8 +68,9 @@ class Grid:
         return np.arange(self.n_frames, dtype=np.float64) * (self.hop / self.sr)
 
 
+@lru_cache(maxsize=32)
 def window(name: Window, length: int) -> Floats:
-    """Make an analysis window.
+    """Make an analysis window, shared and read-only.
 
     Parameters
     ----------
@@ -83,18 +84,22 @@ def window(name: Window, length: int) -> Floats:
     (length,) weights, 1 at the maximum.
     """
     if name == "rect":
-        return np.ones(length)
-    if name == "hamming":
-        return np.asarray(np.hamming(length), dtype=np.float64)
-    if name == "hann":
-        return np.asarray(np.hanning(length), dtype=np.float64)
-    if name == "hann_periodic":
-        return np.asarray(np.hanning(length + 1)[:-1], dtype=np.float64)
-    if name == "gauss":
+        weights = np.ones(length)
+    elif name == "hamming":
+        weights = np.hamming(length)
+    elif name == "hann":
+        weights = np.hanning(length)
+    elif name == "hann_periodic":
+        weights = np.hanning(length + 1)[:-1]
+    elif name == "gauss":
         edge = np.exp(-12.0)
         t = (2 * np.arange(length) + 1 - length) / (length + 1)
-        return np.asarray((np.exp(-12 * t**2) - edge) / (1 - edge), dtype=np.float64)
-    raise FeatureError(f"unknown window {name!r}", code="unknown-name")
+        weights = (np.exp(-12 * t**2) - edge) / (1 - edge)
+    else:
+        raise FeatureError(f"unknown window {name!r}", code="unknown-name")
+    weights = np.array(weights, dtype=np.float64)
+    weights.flags.writeable = False
+    return weights
 
 
 class ShortTime:

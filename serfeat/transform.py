@@ -105,7 +105,7 @@ def _memory(rows: int, dtype: str) -> tuple[Reals, Reals]:
     """(4 rows WIDTH,) for two complex buffers and (WIDTH, 2 rows) for frames; whole cache lines."""
     size = np.dtype(dtype).itemsize
     width = WIDTH[size]
-    memory = np.zeros(6 * rows * width + LINE // size, dtype=dtype)
+    memory = np.empty(6 * rows * width + LINE // size, dtype=dtype)
     memory = memory[-memory.ctypes.data % LINE // size :]
     work, frames = memory[: 4 * rows * width], memory[4 * rows * width : 6 * rows * width]
     return work, frames.reshape(width, 2 * rows)
@@ -431,19 +431,20 @@ def _analyse(
         _cut(signal, starts, weights, mean, preemphasis, first, frames)
         for c in range((2 * half + width - 1) // width):
             _square_in(work, frames, (c, length, rows))
-        z = _transform(work, rows - rows, half, radices, twists)
-        other = 2 * rows - z
-        for k in range(size):
-            at = (z + k, z + (half - k if k > 0 else 0), other + k, other + half - k, k, rows, size)
-            if lags:
-                _lags_of_pair(work, split, at)
-            else:
-                _power_of_pair(work, split, at)
-        if lags:
-            r = _transform(work, other, half, radices, twists)
+        z = other = rows - rows
+        for turn in range(2 if lags else 1):
+            z = _transform(work, other, half, radices, twists)
+            other = 2 * rows - z
+            for k in range(0 if turn else size):
+                mirror = half - k if k > 0 else 0
+                at = (z + k, z + mirror, other + k, other + half - k, k, rows, size)
+                if lags:
+                    _lags_of_pair(work, split, at)
+                else:
+                    _power_of_pair(work, split, at)
         for c in range(squares):
             if lags:
-                _square_of_lags(work, frames, (r, c, length, rows))
+                _square_of_lags(work, frames, (z, c, length, rows))
             else:
                 _square_of_bins(work, frames, (other, c, length))
         for i in range(min(width, len(starts) - first)):
