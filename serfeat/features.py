@@ -426,8 +426,11 @@ def _with_deltas(own: Reals, orders: int) -> Reals:
     """(n, (1 + orders) k): contours (n, k) and their regression deltas, in their precision."""
     n, k = own.shape
     out = np.empty((n, (1 + orders) * k), dtype=own.dtype)
-    for column in range(0, k, 8):  # a few at a time: the copies of a long clip stay small
-        contours = own[:, column : column + 8]
+    some = (
+        max(k, 1) if n * k < 1_000_000 else 8
+    )  # a few at a time: the copies of a long clip stay small
+    for column in range(0, k, some):
+        contours = own[:, column : column + some]
         for order in range(1 + orders):
             contours = delta(contours) if order else contours
             first = order * k + column

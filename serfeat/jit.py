@@ -33,6 +33,7 @@ def jit(function: F) -> F:
     """Compile `function` with numba (nopython, cached on disk, without fast-math).
 
     Fast-math would let the compiler reorder sums: the last bits would then depend on the machine.
+    The one exception is `serfeat.lanes`, where a product and a sum may become one instruction.
     """
     if not COMPILED:
         return function

@@ -43,6 +43,7 @@ from serfeat import pitch_plain
 from serfeat.errors import FeatureError
 from serfeat.jit import COMPILED, jit
 from serfeat.shorttime import ShortTime, cut_frames, squared_magnitude
+from serfeat.transform import autocorrelations
 from serfeat.types import Bools, Floats, Ints, Reals
 
 __all__ = [
@@ -60,7 +61,7 @@ PERIODS = 3.0  # longest periods per window: fewer cannot show a period, more bl
 DEPTH = 32  # samples on either side of a sinc interpolation; 50 would gain 0.005 cent
 FINE = 32  # places between two samples at which the interpolation is tabled
 CANDIDATES = 14  # voiced candidates per frame, as in Praat (15 with the unvoiced one)
-BLOCK = 128  # frames analysed at a time: their spectra stay in the cache
+BLOCK = 512  # frames analysed at a time: their autocorrelations stay in the cache
 STEP = 1e-2  # samples between the three points of a parabola through a sinc interpolation
 # A signal that varies less than this part of its offset is rounding noise around a constant.
 CONSTANT = 1e-10
@@ -141,7 +142,9 @@ def pitch(
         f0 = np.full(st.n_frames, np.nan)
         strength = np.full(st.n_frames, np.nan)
         scale = st.peak
-        if st.grid.n_samples >= PERIODS * st.sr / floor and scale > CONSTANT * np.abs(st.x).max():
+        if st.grid.n_samples >= PERIODS * st.sr / floor and scale > CONSTANT * max(
+            st.x.max(), -st.x.min()
+        ):
             f0, strength = _contour(st, st.centred / scale, floor, ceiling, costs)
         f0.flags.writeable = False
         strength.flags.writeable = False
@@ -205,30 +208,41 @@ def _search(
     half = int(PERIODS * st.sr / floor) // 2 - 1
     n_lags = period + 2 + DEPTH + 2  # lags looked at, and what the interpolation needs beyond
     # Zeros behind the frame keep the circular autocorrelation from wrapping round (step 3.6).
-    n_fft = int(scipy.fft.next_fast_len(2 * half + n_lags, real=True))
-    n_fft += n_fft % 2
-    # The Hann window without its two zeros, so that every sample of the frame counts.
-    weights = np.hanning(2 * half + 2)[1:-1]
-    of_window = _autocorrelation(np.pad(weights, (0, n_fft - 2 * half))[None])[0, :n_lags]
-    correction = of_window[0] / of_window
+    n_fft = 2 * int(scipy.fft.next_fast_len(-(-(2 * half + n_lags) // 2), real=True))
+    weights, correction = _window(half, n_fft, n_lags)
 
     mean = (_local_means if COMPILED else pitch_plain.local_means)(signal, st.hop, period, n)
     lags, strengths = np.zeros((n, CANDIDATES)), np.zeros((n, CANDIDATES))
     find_peaks = _peaks if COMPILED else pitch_plain.peaks
     peak = find_peaks(signal, st.hop, mean, weights, period // 2 + 1)
     loud = np.flatnonzero(peak >= quietest)
-    # Single precision: its error is 1e-7 of r, a thousandth of a cent, at half the time.
-    block = np.zeros((min(BLOCK, len(loud)), n_fft), dtype=np.float32)
     for first in range(0, len(loud), BLOCK):
         rows = loud[first : first + BLOCK]
-        frames = block[: len(rows)]
-        cut_frames(signal, rows * st.hop - half, weights, frames, mean[rows])
         found, height = np.zeros((2, len(rows), CANDIDATES))
-        r = _autocorrelation(frames)
+        # Single precision: its error is 1e-7 of r, a thousandth of a cent, at half the time.
+        if COMPILED:
+            r: Reals = np.empty((len(rows), n_lags), dtype=np.float32)
+            autocorrelations(signal, rows * st.hop - half, weights, mean[rows], n_fft, r)
+        else:
+            frames = np.zeros((len(rows), n_fft), dtype=np.float32)
+            cut_frames(signal, rows * st.hop - half, weights, frames, mean[rows])
+            r = _autocorrelation(frames)
         shortest, longest = st.sr / ceiling, st.sr / floor
         _candidates(r, correction, shortest, longest, least, octave_cost, found, height)
         lags[rows], strengths[rows] = found, height
     return lags, strengths, peak
+
+
+@lru_cache(maxsize=4)
+def _window(half: int, n_fft: int, n_lags: int) -> tuple[Floats, Floats]:
+    """(2 half,) Hann window, and (n_lags,) one over its normalised autocorrelation (eq. 9)."""
+    # without its two zeros, so that every sample of the frame counts
+    weights = np.hanning(2 * half + 2)[1:-1].copy()
+    r = _autocorrelation(np.pad(weights, (0, n_fft - 2 * half))[None])[0, :n_lags]
+    correction = np.asarray(r[0] / r, dtype=np.float64)
+    for array in (weights, correction):
+        array.flags.writeable = False
+    return weights, correction
 
 
 @jit

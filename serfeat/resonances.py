@@ -49,6 +49,7 @@ from serfeat.pitch import pitch
 from serfeat.prediction import burg, levinson
 from serfeat.roots import polynomial_roots
 from serfeat.shorttime import BLOCK, ShortTime, cut_frames, squared_magnitude, window
+from serfeat.transform import power_spectra
 from serfeat.types import Floats, Ints
 
 __all__ = ["Frames", "Method", "Resonances", "resonances"]
@@ -57,6 +58,7 @@ Method = Literal["selective", "burg"]
 Frames = Literal["voiced", "audible"]
 
 N_RESONANCES = 5
+SPECTRA = 256  # computed at a time
 # Hz: poles nearer than this to 0 or to the ceiling are no formants (Praat's safety margin).
 SAFETY = 50.0
 # dB: a frame this far below the loudest one of the clip is silence, as is one below the floor.
@@ -156,17 +158,20 @@ def _selective(
     # The level is taken out: single precision has no room for extreme ones.
     weights = window("gauss", size) / (st.peak or 1.0)
     # Long enough that no lag of the predictor wraps round.
-    n_fft = int(scipy.fft.next_fast_len(size + math.ceil(order * st.sr / rate), real=True))
-    n_fft += n_fft % 2
+    needed = size + math.ceil(order * st.sr / rate)
+    n_fft = 2 * int(scipy.fft.next_fast_len(-(-needed // 2), real=True))
     to_lags = _lags_of_band(n_fft, st.sr, rate, order, preemphasis_from)
     lags = np.empty((len(rows), order + 1))
-    block = np.zeros((min(BLOCK, len(rows)), n_fft), dtype=np.float32)
-    for first in range(0, len(rows), BLOCK):
-        at = rows[first : first + BLOCK]
-        frames = block[: len(at)]
-        cut_frames(st.x, at * st.hop - size // 2, weights, frames)
-        power = squared_magnitude(scipy.fft.rfft(frames, axis=1))
-        lags[first : first + BLOCK] = power[:, : len(to_lags)].astype(np.float64) @ to_lags
+    for first in range(0, len(rows), SPECTRA):
+        begin = rows[first : first + SPECTRA] * st.hop - size // 2
+        if COMPILED:
+            power = np.empty((len(begin), len(to_lags)), dtype=np.float32)
+            power_spectra(st.x, begin, weights, n_fft, power)
+        else:
+            frames = np.zeros((len(begin), n_fft), dtype=np.float32)
+            cut_frames(st.x, begin, weights, frames)
+            power = squared_magnitude(scipy.fft.rfft(frames, axis=1))[:, : len(to_lags)]
+        lags[first : first + SPECTRA] = power.astype(np.float64) @ to_lags
     return levinson(lags).a
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -29,6 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from serfeat.errors import AudioError, FeatureError
 from serfeat.jit import COMPILED, jit
+from serfeat.transform import can_transform, power_spectra
 from serfeat.types import Floats, Ints, Reals
 
 __all__ = ["Descriptor", "Grid", "ShortTime", "Window", "cut_frames", "squared_magnitude", "window"]
@@ -67,8 +68,9 @@ class Grid:
         return np.arange(self.n_frames, dtype=np.float64) * (self.hop / self.sr)
 
 
+@lru_cache(maxsize=32)
 def window(name: Window, length: int) -> Floats:
-    """Make an analysis window.
+    """Make an analysis window, shared and read-only.
 
     Parameters
     ----------
@@ -82,18 +84,22 @@ def window(name: Window, length: int) -> Floats:
     (length,) weights, 1 at the maximum.
     """
     if name == "rect":
-        return np.ones(length)
-    if name == "hamming":
-        return np.asarray(np.hamming(length), dtype=np.float64)
-    if name == "hann":
-        return np.asarray(np.hanning(length), dtype=np.float64)
-    if name == "hann_periodic":
-        return np.asarray(np.hanning(length + 1)[:-1], dtype=np.float64)
-    if name == "gauss":
+        weights = np.ones(length)
+    elif name == "hamming":
+        weights = np.hamming(length)
+    elif name == "hann":
+        weights = np.hanning(length)
+    elif name == "hann_periodic":
+        weights = np.hanning(length + 1)[:-1]
+    elif name == "gauss":
         edge = np.exp(-12.0)
         t = (2 * np.arange(length) + 1 - length) / (length + 1)
-        return np.asarray((np.exp(-12 * t**2) - edge) / (1 - edge), dtype=np.float64)
-    raise FeatureError(f"unknown window {name!r}", code="unknown-name")
+        weights = (np.exp(-12 * t**2) - edge) / (1 - edge)
+    else:
+        raise FeatureError(f"unknown window {name!r}", code="unknown-name")
+    weights = np.array(weights, dtype=np.float64)
+    weights.flags.writeable = False
+    return weights
 
 
 class ShortTime:
@@ -171,7 +177,9 @@ class ShortTime:
     @cached_property
     def peak(self) -> float:
         """The largest |sample| of the clip without its mean."""
-        return float(np.abs(self.centred).max()) if self._peak is None else self._peak
+        if self._peak is not None:
+            return self._peak
+        return float(max(self.centred.max(), -self.centred.min()))
 
     def memo(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return what `make` returns, computed on the first call with this `key` only."""
@@ -252,6 +260,9 @@ class ShortTime:
             starts = np.arange(count) * self.hop - (length // 2 if align == "centre" else 0)
             weights, ones = window(window_name, length), np.ones(length)
             out = np.empty((count, points // 2 + 1))
+            if COMPILED and can_transform(points):
+                power_spectra(signal, starts, weights, points, out, preemphasis=preemphasis)
+                return out
             # One zero-padded buffer for all blocks: letting the FFT pad takes longer than the FFT.
             buffer = np.zeros((min(BLOCK, count), points))
             for first in range(0, count, BLOCK):
@@ -259,8 +270,7 @@ class ShortTime:
                 block = buffer[: len(at)]
                 cut_frames(signal, at, weights if not preemphasis else ones, block)
                 if preemphasis:
-                    emphasise = _emphasise if COMPILED else _emphasise_plain
-                    emphasise(block[:, :length], preemphasis, weights)
+                    _emphasise(block[:, :length], preemphasis, weights)
                 squared_magnitude(scipy.fft.rfft(block, axis=1), out[first : first + BLOCK])
             return out
 
@@ -320,21 +330,8 @@ def _cut_frames_plain(
         out[i, max(n - starts[i], 0) : length] = 0.0
 
 
-@jit
 def _emphasise(frames: Reals, a: float, weights: Floats) -> None:
     """``y[n] = x[n] - a x[n-1]``, ``y[0] = (1 - a) x[0]``, then the window; in place."""
-    length = len(weights)
-    for i in range(len(frames)):
-        row = frames[i, :length]
-        first = row[0]
-        here, before = row[1:], row[: length - 1].copy()
-        for j in range(length - 1):
-            here[j] = (here[j] - a * before[j]) * weights[j + 1]
-        row[0] = (1 - a) * first * weights[0]
-
-
-def _emphasise_plain(frames: Reals, a: float, weights: Floats) -> None:
-    """`_emphasise` with whole arrays."""
     later = (frames[:, 1:] - a * frames[:, :-1]) * weights[1:]
     frames[:, 0] = (1 - a) * frames[:, 0] * weights[0]
     frames[:, 1:] = later

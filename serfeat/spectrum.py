@@ -31,6 +31,7 @@ import scipy.fft
 from numpy.typing import ArrayLike
 
 from serfeat.errors import FeatureError
+from serfeat.jit import COMPILED, jit
 from serfeat.types import Floats
 
 __all__ = [
@@ -256,12 +257,37 @@ def delta(values: ArrayLike, width: int = 2) -> Floats:
     out = np.zeros_like(c)
     if not n:
         return out
+    columns, slopes = np.ascontiguousarray(c.reshape(n, -1)), out.reshape(n, -1)
+    (_slopes if COMPILED else _slopes_plain)(columns, width, slopes)
+    return out
+
+
+@jit
+def _slopes(c: Floats, width: int, out: Floats) -> None:
+    """Add the slopes of columns (n, k) to zeros of the same shape."""
+    n, k = c.shape
+    unit = 0.0
+    for j in range(1, width + 1):
+        unit += 2.0 * j * j
+    for t in range(n):
+        here, slope = c[t], out[t]
+        for j in range(1, width + 1):
+            later, before = c[min(t + j, n - 1)], c[max(t - j, 0)]
+            for i in range(k):
+                slope[i] += j * (later[i] - before[i])
+        # The centre frame has weight 0, but a slope through an undefined value is undefined.
+        for i in range(k):
+            slope[i] = slope[i] / unit if here[i] == here[i] else np.nan
+
+
+def _slopes_plain(c: Floats, width: int, out: Floats) -> None:
+    """`_slopes` with whole arrays."""
+    n = len(c)
     padded = np.concatenate([np.repeat(c[:1], width, 0), c, np.repeat(c[-1:], width, 0)])
     for j in range(1, width + 1):
         out += j * (padded[width + j : width + j + n] - padded[width - j : width - j + n])
     out /= 2 * sum(j * j for j in range(1, width + 1))
-    # The centre frame has weight 0, but a slope through an undefined value is undefined.
-    return np.where(np.isnan(c), np.nan, out)
+    out[np.isnan(c)] = np.nan
 
 
 def moving_average(values: ArrayLike, width: int = 3) -> Floats:

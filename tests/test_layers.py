@@ -20,6 +20,8 @@ errors
 types jit files allocator
 metrics
 stats
+lanes
+transform
 table labels
 manifest
 cells sidecar

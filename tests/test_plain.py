@@ -229,19 +229,25 @@ def plainly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_clip(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same frames voiced, F0 to 1e-9. Seen to catch: a first lag that is off by one."""
+    """The same frames voiced, F0 to what single precision leaves of it (measured 4e-7).
+
+    Seen to catch: a first lag that is off by one.
+    """
     x = speechlike()
     one = pitch(ShortTime(x, SR))
     plainly(monkeypatch)
     other = pitch(ShortTime(x, SR))
-    np.testing.assert_allclose(other.f0, one.f0, rtol=1e-9)
-    np.testing.assert_allclose(other.strength, one.strength, rtol=1e-9)
+    np.testing.assert_allclose(other.f0, one.f0, rtol=2e-6)
+    np.testing.assert_allclose(other.strength, one.strength, rtol=2e-6)
     assert 0.2 < one.voiced.mean() < 0.95
 
 
 @pytest.mark.corpus
 def test_emodb(emodb_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Decisions are the same; F0 and formants to 1e-9, HNR to 0.05 dB (measured 0.013)."""
+    """Decisions are the same; F0 to 2e-5, formants to 0.5 Hz, HNR to 0.05 dB (measured 0.013).
+
+    The two ways round differently in single precision; Burg's method has double precision: 1e-9.
+    """
     clips = [sf.read(f)[0] for f in sorted((emodb_root / "audio").glob("*.flac"))[::180]]
 
     def measure() -> list[tuple[Floats, ...]]:
@@ -256,8 +262,10 @@ def test_emodb(emodb_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = measure()
     plainly(monkeypatch)
     for one, other in zip(compiled, measure(), strict=True):
-        for a, b in zip(one[:4], other[:4], strict=True):
-            np.testing.assert_allclose(b, a, rtol=1e-9, atol=1e-7)
+        np.testing.assert_allclose(other[0], one[0], rtol=2e-5)
+        for a, b in zip(one[1:3], other[1:3], strict=True):
+            np.testing.assert_allclose(b, a, atol=0.5)
+        np.testing.assert_allclose(other[3], one[3], rtol=1e-9, atol=1e-7)
         np.testing.assert_allclose(other[4], one[4], atol=0.05)
 
 

@@ -155,6 +155,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         compute=_cycles,
         undefined="unvoiced frames, and frames without two cycles that may be compared",
         params={"length": 0.040},
+        version=2,
         oracle="pulse trains, closed form: 2e-4 (3e-3 dB); a plain count: 1e-9 relative; the "
         "jitter and shimmer of the clip on EMO-DB: 20 % a file, 8 % in the median",
     ),

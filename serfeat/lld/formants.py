@@ -268,7 +268,7 @@ def _descriptor(name: str, summary: str, source: str, oracle: str, **params: obj
         compute=_formants,
         undefined="in unvoiced frames; where fewer resonances are found",
         params=params,
-        version=2,
+        version=3,
         oracle=oracle,
     )
 

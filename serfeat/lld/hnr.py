@@ -221,6 +221,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         source="Boersma 1993, eq. 4",
         compute=_hnr_ac,
         undefined="unvoiced frames",
+        version=2,
         oracle="harmonics in white noise of known SNR: 0.4 dB from 5 to 20 dB",
     ),
 )

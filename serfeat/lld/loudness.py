@@ -194,6 +194,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         source="Hermansky 1990; Eyben et al. 2016 (= openSMILE's Loudness, with its 20 ms frames)",
         compute=_loudness,
         params={"length": 0.025},
+        version=2,
         oracle="openSMILE's contour on EMO-DB, with its frames: 2e-6 relative; its functionals, "
         "with ours: 3 %; 10 dB more are a factor of 10^0.33: 1e-9",
     ),
@@ -217,6 +218,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         source="Hermansky 1990; Eyben et al. 2016 (= openSMILE's Loudness)",
         compute=_loudness,
         params={"length": 0.020},
+        version=2,
         oracle="openSMILE's contour on EMO-DB: 2e-6 relative",
     ),
 )

@@ -329,7 +329,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         "window",
         compute=_lpc,
         params={"order": 12, "preemphasis": 0.97},
-        version=2,
+        version=3,
         oracle="scipy.linalg.solve_toeplitz: 1e-9; covariance beside LAPACK's least squares: 1e-9; "
         "Burg beside librosa.lpc: 1e-10; known poles",
     ),
@@ -341,7 +341,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         source="Atal 1974 on the model of lpc",
         compute=_lpcc,
         params={"n": 12, "order": 12, "preemphasis": 0.97},
-        version=2,
+        version=3,
         oracle="cepstrum of the predictor's spectrum by FFT: 1e-8",
     ),
     Descriptor(
@@ -352,7 +352,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         source="Soong & Juang 1984 on the model of lpc",
         compute=_lsf,
         params={"order": 12, "preemphasis": 0.97},
-        version=2,
+        version=3,
         undefined="in digital silence",
         oracle="line frequencies of known poles (pysptk's values): 0.02 rad, on their noise",
     ),

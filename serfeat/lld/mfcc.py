@@ -308,6 +308,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         source="Davis & Mermelstein 1980; The HTK Book; = openSMILE htkcompatible",
         compute=_coefficients,
         params={"n": 14, "convention": CONVENTIONS["serfeat"]},
+        version=2,
         oracle="openSMILE's HTK-compatible chain: 2e-4 absolute; the conventions librosa and kaldi "
         "beside their namesakes: 1e-6 and 1e-4 relative",
     ),
@@ -320,6 +321,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         source="Ye et al. 2023, published code; = librosa.feature.mfcc(n_mfcc=39)",
         compute=_coefficients,
         params={"n": 39, "convention": CONVENTIONS["librosa"]},
+        version=2,
         oracle="librosa.feature.mfcc: 1e-6 relative; the row that TIM-Net's authors print for a "
         "file of RAVDESS: 5e-5",
     ),
@@ -335,6 +337,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
             "n": 5,
             "convention": replace(CONVENTIONS["htk"], length=0.020, preemphasis=0.0, f_low=20.0),
         },
+        version=2,
         oracle="openSMILE's means of mfcc1 to mfcc4 on EMO-DB: 2 % in the median (its grid has two "
         "frames less)",
     ),

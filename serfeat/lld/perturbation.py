@@ -170,6 +170,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         compute=_jitter,
         level="clip",
         undefined="fewer than 3 valid periods (5 for ppq5)",
+        version=2,
         oracle="pulse trains, closed form: 1e-4; Praat on EMO-DB: 0.5 % on its pulses, 10 % in the "
         "median on ours",
     ),
@@ -182,6 +183,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         compute=_shimmer,
         level="clip",
         undefined="fewer than 3 valid amplitudes (5 for apq5, 11 for apq11)",
+        version=2,
         oracle="pulse trains, closed form: 1e-4 (3e-4 dB); Praat on EMO-DB: 1 % in the median on "
         "its pulses, 10 % on ours",
     ),

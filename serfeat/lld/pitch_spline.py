@@ -239,6 +239,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         compute=_pitch_spline,
         level="clip",
         undefined="no voiced run of 5 frames; slopes without a rising (falling) span",
+        version=2,
         oracle="SciPy's make_smoothing_spline: 1e-6 semitones; straight rises and falls, closed "
         "form: 1e-6",
     ),

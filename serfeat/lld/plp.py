@@ -360,7 +360,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         source="Hermansky 1990; The HTK Book section 5.7; = openSMILE cPlp",
         compute=_without_level,
         params={"order": 12, "variant": "htk", "preemphasis": 0.97},
-        version=2,
+        version=3,
         oracle="openSMILE's cPlp: 5e-6 (order 5), 1e-4 (order 12); a known all-pole auditory "
         "spectrum: 1e-12",
     ),
@@ -373,6 +373,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         source="Hermansky & Morgan 1994; Hermansky 1990",
         compute=_without_level,
         params={"order": 12, "variant": "hermansky", "rasta": True},
+        version=2,
         oracle="the printed filter's impulse response: 1e-14; a constant offset of the log bands "
         "vanishes: 1e-12; a fixed channel: a tenth of what plp shows",
     ),
@@ -384,6 +385,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         source="Hermansky 1990 with the filter bank of Glasberg & Moore 1990",
         compute=_without_level,
         params={"order": 12, "variant": "erb"},
+        version=2,
         oracle="equivalent rectangular width of the bands, closed form: 3 %; a gain changes the "
         "level alone: 1e-9",
     ),

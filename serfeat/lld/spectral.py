@@ -232,6 +232,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         source="Eyben et al. 2016 (GeMAPS), section 3; Peeters 2004",
         compute=_spectral,
         undefined="digital silence; below 10 kHz what needs 5 kHz, below 3 kHz the slopes",
+        version=2,
         oracle="librosa's centroid, bandwidth, rolloff, flatness: 1e-6; openSMILE on EMO-DB: flux "
         "1e-4, Hammarberg 1e-3 dB, alpha ratio 0.5 dB; noise of known moments and slopes",
     ),
@@ -244,6 +245,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         compute=_spectral,
         undefined="digital silence; below 10 kHz what needs 5 kHz, below 3 kHz the slopes",
         params={"length": 0.020},
+        version=2,
         oracle="openSMILE on EMO-DB: flux 1e-4, Hammarberg 1e-3 dB, alpha ratio 0.5 dB",
     ),
 )

@@ -126,6 +126,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         compute=_teo_fm_var,
         undefined="in unvoiced frames",
         params={"length": 0.025, "floor": 75.0, "ceiling": 600.0},
+        version=2,
         oracle="known modulation, m^2 / 2: 3 %; desa1 of the filtered clip, frame by frame",
     ),
 )

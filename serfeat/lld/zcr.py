@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from serfeat.errors import FeatureError
+from serfeat.jit import COMPILED, jit
 from serfeat.shorttime import Descriptor, ShortTime
-from serfeat.types import Floats
+from serfeat.types import Floats, Ints
 
 __all__ = ["DESCRIPTORS", "zcr"]
 
@@ -34,19 +35,37 @@ def _zcr(st: ShortTime, *, length: float = 0.025) -> Floats:
             f"a window of {length} s has {size} samples at {st.sr} Hz, expected at least 2",
             code="bad-length",
         )
-    positive = st.centred >= 0
-    n = len(positive)
-    # The places of the crossings, in order: k if the sign changes between sample k and k + 1.
-    crossings = np.flatnonzero(positive[1:] != positive[:-1])
+    n = st.grid.n_samples
     begin = np.arange(st.n_frames) * st.hop - size // 2
     first = np.clip(begin, 0, n - 1)
     last = np.clip(begin + size - 1, 0, n - 1)
     steps = last - first
-    inside = np.searchsorted(crossings, last) - np.searchsorted(crossings, first)
-    counted = np.asarray(inside, dtype=np.float64)
+    counted = (_crossings if COMPILED else _crossings_plain)(st.centred, first, last)
     rate = np.full(st.n_frames, np.nan)
     np.divide(counted * st.sr, steps, out=rate, where=steps > 0)
     return rate
+
+
+@jit
+def _crossings(x: Floats, first: Ints, last: Ints) -> Floats:
+    """(k,) changes of sign from sample `first` to sample `last` of each frame."""
+    counted = np.empty(len(first))
+    for i in range(len(first)):
+        here, there = x[first[i] : last[i]], x[first[i] + 1 : last[i] + 1]
+        crossings = 0
+        for j in range(len(here)):
+            crossings += (here[j] >= 0.0) != (there[j] >= 0.0)
+        counted[i] = crossings
+    return counted
+
+
+def _crossings_plain(x: Floats, first: Ints, last: Ints) -> Floats:
+    """`_crossings` with whole arrays."""
+    positive = x >= 0
+    # The places of the crossings, in order: k if the sign changes between sample k and k + 1.
+    crossings = np.flatnonzero(positive[1:] != positive[:-1])
+    inside = np.searchsorted(crossings, last) - np.searchsorted(crossings, first)
+    return np.asarray(inside, dtype=np.float64)
 
 
 def zcr(x: ArrayLike, sr: int, *, hop: float = 0.010, length: float = 0.025) -> Floats:

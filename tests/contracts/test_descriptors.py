@@ -101,7 +101,13 @@ TOP_OF_BAND: dict[str, float] = {
 }  # fmt: skip
 
 # Without numba: default 1e-9 of a scale.
+SINGLE = "transforms in single precision, rounded in another order"
 PLAIN: dict[str, tuple[float, str]] = {
+    **{f"f0_{unit}": (1e-5, SINGLE) for unit in ("hz", "semitones")},
+    **{f"{letter}{k}_hz": (1e-4, SINGLE) for letter in "fb" for k in (1, 2, 3)},
+    **dict.fromkeys(DESCRIPTORS["pitch_spline"].columns, (1e-05, SINGLE)),
+    **dict.fromkeys(DESCRIPTORS["harmonics"].columns, (0.0001, SINGLE)),
+    "teo_fm_var": (1e-4, SINGLE),
     "voicing_strength": (1e-5, "the peak comes from a table in single precision"),
     "hnr_ac_db": (1e-4, "the same, in dB, near 1"),
     "hnr_db": (1e-4, "products in single precision, summed in another order"),

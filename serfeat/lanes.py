@@ -1,0 +1,140 @@
+"""Numbers side by side: what a kernel does with whole registers, written as ordinary Python.
+
+A compiler turns a simple loop over neighbours into instructions that work on several numbers at a
+time. Of a Fourier transform it does not find out that its many streams never overlap. With
+`side_by_side` we say it: the decorated function is not compiled but run once, while the kernel
+around it is compiled, with values that write down each ``+ - *`` as an instruction on a row of
+`WIDTH` numbers. Loops and lists in it are unrolled by running them.
+
+A row is 64 bytes, one line of the cache: one register of AVX-512, two of AVX2, four of SSE or NEON.
+What one lane holds depends on that lane alone, in every bit.
+
+Contents
+--------
+`WIDTH`        : numbers in a row, by the size of a number in bytes.
+`side_by_side` : the decorator.
+`Row`, `Rows`  : a row or an index, and an array of rows, while a kernel is compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from serfeat.jit import COMPILED
+
+__all__ = ["WIDTH", "Row", "Rows", "side_by_side"]
+
+WIDTH = {4: 16, 8: 8}
+
+
+class Row:
+    """A row of numbers or an integer: arithmetic on it becomes instructions of the kernel."""
+
+    def __init__(self, builder: Any, value: Any) -> None:
+        self.builder = builder
+        self.value = value
+
+    def _with(self, other: Row | float, names: tuple[str, str]) -> Row:
+        kind = self.value.type
+        of_integers = not hasattr(kind, "count")
+        if isinstance(other, Row):
+            value = other.value
+        else:
+            value = kind(int(other) if of_integers else [other] * kind.count)
+        if of_integers:
+            return Row(self.builder, getattr(self.builder, names[1])(self.value, value))
+        # a product and a sum may become one instruction, where the processor has it
+        made = getattr(self.builder, names[0])(self.value, value, flags=("contract",))
+        return Row(self.builder, made)
+
+    def __add__(self, other: Row | float) -> Row:
+        return self._with(other, ("fadd", "add"))
+
+    def __sub__(self, other: Row | float) -> Row:
+        return self._with(other, ("fsub", "sub"))
+
+    def __mul__(self, other: Row | float) -> Row:
+        return self._with(other, ("fmul", "mul"))
+
+    def interleaved(self, other: Row) -> tuple[Row, Row]:
+        """First halves of both rows with their numbers in turn, and second halves likewise."""
+        from llvmlite import ir
+
+        width = self.value.type.count
+        halves = []
+        for first in (0, width // 2):
+            order = [first + i // 2 + width * (i % 2) for i in range(width)]
+            places = ir.Constant(ir.VectorType(ir.IntType(32), width), order)
+            made = self.builder.shuffle_vector(self.value, other.value, places)
+            halves.append(Row(self.builder, made))
+        return halves[0], halves[1]
+
+
+class Rows:
+    """An array of a kernel, by rows: ``rows[i]`` loads, ``rows[i] = row`` stores."""
+
+    def __init__(self, builder: Any, data: Any, vector: Any) -> None:
+        self.builder, self.data, self.vector = builder, data, vector
+        self.width = vector.count
+
+    def _pointer(self, row: Row) -> Any:
+        at = self.builder.gep(self.data, [(row * self.vector.count).value])
+        return self.builder.bitcast(at, self.vector.as_pointer())
+
+    def __getitem__(self, row: Row) -> Row:
+        return Row(self.builder, self.builder.load(self._pointer(row), align=4))
+
+    def __setitem__(self, row: Row, value: Row) -> None:
+        self.builder.store(value.value, self._pointer(row), align=4)
+
+    def one(self, index: Row) -> Row:
+        """Load a single number into every lane; nothing ever changes it."""
+        load = self.builder.load(self.builder.gep(self.data, [index.value]))
+        load.set_metadata("invariant.load", self.builder.module.add_metadata([]))
+        return Row(self.builder, self._spread(load))
+
+    def _spread(self, number: Any) -> Any:
+        from llvmlite import ir
+
+        first = ir.Constant(self.vector, ir.Undefined)
+        first = self.builder.insert_element(first, number, ir.IntType(32)(0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.vector.count), None)
+        return self.builder.shuffle_vector(first, first, zeros)
+
+
+def side_by_side(function: Callable[..., None]) -> Callable[..., None]:
+    """Make a function of two arrays and integers usable in a kernel, a row at a time.
+
+    Parameters
+    ----------
+    function : ``function(work, table, *indices)``: two `Rows` and any number of integers; the
+        arrays are contiguous and of one precision.
+    """
+    if not COMPILED:
+        return function
+    from llvmlite import ir
+    from numba import types
+    from numba.extending import intrinsic
+    from numba.np import arrayobj
+
+    structure: Any = arrayobj.make_array
+
+    def typed(_typing: Any, work: Any, table: Any, indices: Any) -> Any:
+        width = WIDTH[work.dtype.bitwidth // 8]
+
+        def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            vector = ir.VectorType(context.get_value_type(work.dtype), width)
+            arrays = [
+                Rows(builder, structure(kind)(context, builder, given).data, vector)
+                for kind, given in zip((work, table), args[:2], strict=True)
+            ]
+            count = len(indices)
+            whole = [Row(builder, builder.extract_value(args[2], i)) for i in range(count)]
+            function(*arrays, *whole)
+            return context.get_dummy_value()
+
+        return types.void(work, table, indices), generate
+
+    made: Callable[..., None] = intrinsic(typed)
+    return made
