@@ -47,7 +47,9 @@ class Sequences:
         """Join arrays of shape (frames_i, k)."""
         arrays = [np.asarray(clip, dtype=np.float32) for clip in clips]
         lengths = np.array([len(a) for a in arrays], dtype=np.int64)
-        return cls(np.concatenate(arrays), np.concatenate([[0], np.cumsum(lengths)]))
+        # One long recording is not copied.
+        values = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+        return cls(values, np.concatenate([[0], np.cumsum(lengths)]))
 
     @property
     def lengths(self) -> Ints:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from serfeat.types import Floats32
 __all__ = ["Row", "Store", "cache_folder", "read_metadata", "read_table", "write_table"]
 
 FORMAT = 1  # of the store; a reader refuses a newer one
+GROUP = 1 << 22  # values of a group of a segment: what is in memory beside the table itself
 
 
 def cache_folder() -> Path:
@@ -202,78 +203,122 @@ class Store:
         batch = list(rows)
         if not batch:
             return
-        table = pa.table(
+        name = hashlib.sha256("\n".join(r.key for r in batch).encode()).hexdigest()[:16]
+        schema = pa.schema(
             {
-                "key": [r.key for r in batch],
-                "flags": ["; ".join(r.flags) for r in batch],
-                "seconds": [r.seconds for r in batch],
-                "n": pa.array([len(r.values) for r in batch], pa.int32()),
-                "values": pa.array(
-                    [np.asarray(r.values, dtype=np.float32).reshape(-1) for r in batch],
-                    pa.list_(pa.float32()),
-                ),
+                "key": pa.string(),
+                "flags": pa.string(),
+                "seconds": pa.float64(),
+                "n": pa.int32(),
+                "values": pa.list_(pa.float32()),
             }
         )
-        name = hashlib.sha256("\n".join(r.key for r in batch).encode()).hexdigest()[:16]
-        with committed(self.folder / f"seg-{name}.parquet") as temporary:
-            pq.write_table(
-                table,
+        with (
+            committed(self.folder / f"seg-{name}.parquet") as temporary,
+            pq.ParquetWriter(
                 temporary,
+                schema,
                 compression="zstd",
                 use_dictionary=False,
                 column_encoding={"values.list.element": "BYTE_STREAM_SPLIT"},
                 write_page_checksum=True,
-            )
+            ) as writer,
+        ):
+            for parts in _parts(batch):
+                values = [p.values.reshape(-1) for p in parts]
+                offsets = np.cumsum([0, *map(len, values)], dtype=np.int32)
+                lists = pa.ListArray.from_arrays(offsets, pa.array(np.concatenate(values)))
+                columns = [
+                    [p.key for p in parts],
+                    ["; ".join(p.flags) for p in parts],
+                    [p.seconds for p in parts],
+                    pa.array([len(p.values) for p in parts], pa.int32()),
+                    lists,
+                ]
+                writer.write_table(pa.table(columns, schema=schema))
 
     def keys(self) -> set[str]:
         """Every key that the store holds."""
         import pyarrow.parquet as pq
 
-        return {
-            key
-            for segment in self._segments()
-            for key in self._read(segment, pq, columns=["key"])["key"].to_pylist()
-        }
+        return {key for segment in self._segments() for key in self._sizes(segment, pq)}
 
     def rows(self, wanted: Iterable[str]) -> dict[str, Row]:
         """Read the rows of some keys; a key that is not there is not in the result."""
         import pyarrow.parquet as pq
 
-        keys = set(wanted)
         found: dict[str, Row] = {}
+        missing = set(wanted)
         for segment in self._segments():
             # The keys alone first: a store may hold many corpora, and most segments are not ours.
-            if keys.isdisjoint(self._read(segment, pq, columns=["key"])["key"].to_pylist()):
-                continue
-            table = self._read(segment, pq)
-            names = table["key"].to_pylist()
+            sizes = self._sizes(segment, pq)
+            if not missing.isdisjoint(sizes):
+                found |= self._rows(segment, pq, {k: sizes[k] for k in missing & sizes.keys()})
+                missing -= found.keys()
+        return found
+
+    def _sizes(self, segment: Path, pq: Any) -> dict[str, int]:
+        """Key -> number of rows of values, of every clip of a segment."""
+        sizes: dict[str, int] = {}
+        for table in self._groups(segment, pq, ["key", "n"]):
+            for key, n in zip(table["key"].to_pylist(), table["n"].to_pylist(), strict=True):
+                sizes[key] = sizes.get(key, 0) + n
+        return sizes
+
+    def _rows(self, segment: Path, pq: Any, sizes: Mapping[str, int]) -> dict[str, Row]:
+        """Read some clips of a segment, one group at a time: a long one is in memory once."""
+        width = len(self.columns)
+        found: dict[str, Row] = {}
+        filled = dict.fromkeys(sizes, 0)
+        for table in self._groups(segment, pq):
             values = table["values"].combine_chunks()
             flat, offsets = values.values.to_numpy(), values.offsets.to_numpy()
             flags, seconds = table["flags"].to_pylist(), table["seconds"].to_pylist()
-            for i, key in enumerate(names):
-                if key in keys and key not in found:
-                    array = flat[offsets[i] : offsets[i + 1]].reshape(-1, len(self.columns))
+            for i, key in enumerate(table["key"].to_pylist()):
+                if key not in sizes:
+                    continue
+                if key not in found:
                     odd = tuple(flags[i].split("; ")) if flags[i] else ()
-                    found[key] = Row(key, array, odd, seconds[i])
-        return found
+                    whole = np.empty((sizes[key], width), dtype=np.float32)
+                    found[key] = Row(key, whole, odd, seconds[i])
+                part = flat[offsets[i] : offsets[i + 1]].reshape(-1, width)
+                found[key].values[filled[key] : filled[key] + len(part)] = part
+                filled[key] += len(part)
+        # A segment whose later groups are damaged has clips that are not whole.
+        return {key: row for key, row in found.items() if filled[key] == sizes[key]}
 
     def _segments(self) -> list[Path]:
         return sorted(self.folder.glob("seg-*.parquet"))
 
-    def _read(self, segment: Path, pq: Any, columns: list[str] | None = None) -> Any:
+    def _groups(self, segment: Path, pq: Any, columns: list[str] | None = None) -> Iterator[Any]:
+        """Yield the groups of a segment, as tables."""
         import pyarrow as pa
 
         try:
-            return pq.read_table(segment, columns=columns, page_checksum_verification=True)
+            with pq.ParquetFile(segment, page_checksum_verification=True) as file:
+                for i in range(file.num_row_groups):
+                    yield file.read_row_group(i, columns=columns)
         except (OSError, pa.ArrowException):
             # A damaged segment costs its rows, which are computed again, never the store.
             segment.rename(segment.with_suffix(".damaged"))
-            return pa.table(
-                {
-                    "key": pa.array([], pa.string()),
-                    "flags": pa.array([], pa.string()),
-                    "seconds": pa.array([], pa.float64()),
-                    "n": pa.array([], pa.int32()),
-                    "values": pa.array([], pa.list_(pa.float32())),
-                }
-            )
+
+
+def _parts(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Cut long rows and gather short ones, so that each list holds about `GROUP` values.
+
+    The parts of a clip follow each other under its key; a clip that fits is never cut.
+    """
+    gathered: list[Row] = []
+    room = GROUP
+    for row in rows:
+        values = np.asarray(row.values, dtype=np.float32)
+        step = max(1, GROUP // max(values.shape[1], 1))
+        for first in range(0, max(len(values), 1), step):
+            part = values[first : first + step]
+            if gathered and part.size > room:
+                yield gathered
+                gathered, room = [], GROUP
+            gathered.append(Row(row.key, part, row.flags, row.seconds))
+            room -= part.size
+    if gathered:
+        yield gathered

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
+from serfeat import store as store_module
 from serfeat.errors import ManifestError, StoreError
 from serfeat.store import Row, Store, read_metadata, read_table, write_table
 from serfeat.table import clip_index, frame_index
@@ -108,3 +110,42 @@ def test_store_card_says_what_it_holds(tmp_path: Path) -> None:
     Store(tmp_path / "s", ("a",), {"features": "classic"})
     card = json.loads((tmp_path / "s" / "store.json").read_text())
     assert card == {"format": 1, "columns": ["a"], "features": "classic"}
+
+
+def test_long_clips_are_kept_in_groups(tmp_path: Path, monkeypatch) -> None:
+    """Caught: parts of a clip in another order, a clip cut where another one of the group ends."""
+    monkeypatch.setattr(store_module, "GROUP", 20)
+    rng = np.random.default_rng(0)
+    lengths = [1, 4, 30, 2, 9, 1, 11]
+    rows = [
+        Row(f"k{i}", rng.standard_normal((n, 3)).astype(np.float32), (), float(n))
+        for i, n in enumerate(lengths)
+    ]
+    store = Store(tmp_path, ("a", "b", "c"))
+    store.add(rows)
+    found = store.rows([r.key for r in rows])
+    assert store.keys() == {r.key for r in rows}
+    for row in rows:
+        np.testing.assert_array_equal(found[row.key].values, row.values)
+        assert found[row.key].seconds == row.seconds
+    assert set(store.rows(["k2"])) == {"k2"}
+    (segment,) = tmp_path.glob("seg-*.parquet")
+    assert pq.ParquetFile(segment).num_row_groups > 5
+
+
+def test_a_clip_that_is_damaged_in_the_middle_is_computed_anew(tmp_path: Path, monkeypatch) -> None:
+    """Caught: the part before the damage handed out as the clip."""
+    monkeypatch.setattr(store_module, "GROUP", 3000)
+    rng = np.random.default_rng(0)
+    store = Store(tmp_path, ("a", "b", "c"))
+    long = Row("long", rng.standard_normal((5000, 3)).astype(np.float32))
+    store.add([Row("short", np.ones((1, 3), dtype=np.float32)), long])
+    (segment,) = tmp_path.glob("seg-*.parquet")
+    raw = bytearray(segment.read_bytes())
+    middle = len(raw) // 2
+    raw[middle : middle + 40] = bytes(40)
+    segment.write_bytes(raw)
+    found = store.rows(["short", "long"])
+    assert "long" not in found
+    assert not list(tmp_path.glob("seg-*.parquet"))
+    assert len(list(tmp_path.glob("*.damaged"))) == 1
