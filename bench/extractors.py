@@ -26,7 +26,8 @@ from threadpoolctl import threadpool_limits
 
 from serfeat.allocator import keep_freed_memory
 from serfeat.audio import load_audio
-from serfeat.features import FEATURE_SETS, FeatureSet
+from serfeat.feature_sets import FEATURE_SETS
+from serfeat.features import FeatureSet
 from serfeat.functionals import apply
 from serfeat.jit import COMPILED
 from serfeat.lld import DESCRIPTORS

@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from serfeat.audio import load_audio
 from serfeat.corpora import find_root, read_corpus
-from serfeat.features import FEATURE_SETS
+from serfeat.feature_sets import FEATURE_SETS
 from serfeat.functionals import apply
 from serfeat.lld import DESCRIPTORS, opensmile
 from serfeat.manifest import Manifest

@@ -13,7 +13,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 from serfeat.corpora import CORPORA
-from serfeat.features import FEATURE_SETS
+from serfeat.feature_sets import FEATURE_SETS
 from serfeat.functionals import FUNCTIONALS
 from serfeat.lld import DESCRIPTORS
 from serfeat.models import MODELS

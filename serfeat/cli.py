@@ -230,7 +230,7 @@ def extract(
     """Compute a feature set on every recording and write the table."""
     from serfeat.backends import with_backend
     from serfeat.extract import extract as extract_features
-    from serfeat.features import feature_set
+    from serfeat.feature_sets import feature_set
     from serfeat.store import write_table
 
     if level not in {"functionals", "lld"}:

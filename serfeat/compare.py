@@ -27,7 +27,7 @@ from serfeat.augment import Version
 from serfeat.engines import run
 from serfeat.errors import ModelError, SerfeatError
 from serfeat.extract import Extraction, extract
-from serfeat.features import feature_set
+from serfeat.feature_sets import feature_set
 from serfeat.files import committed
 from serfeat.fitting import Known, Task, stack_key, train_and_predict, train_stacked
 from serfeat.manifest import Manifest

@@ -12,7 +12,7 @@ import pandas as pd
 
 from serfeat.errors import ModelError
 from serfeat.extract import Failure, Progress, extract, manifest_of_files
-from serfeat.features import feature_set
+from serfeat.feature_sets import feature_set
 from serfeat.manifest import Manifest
 from serfeat.models import MODELS, fit, make_model
 from serfeat.models.storage import load_model, save_model

@@ -23,7 +23,8 @@ from serfeat.allocator import keep_freed_memory
 from serfeat.audio import MIN_DURATION, content_hash, load_audio
 from serfeat.engines import run
 from serfeat.errors import AudioError, FeatureError, ManifestError, SerfeatError
-from serfeat.features import FeatureSet, Level, feature_set
+from serfeat.feature_sets import feature_set
+from serfeat.features import FeatureSet, Level
 from serfeat.files import AUDIO_SUFFIXES, audio_files
 from serfeat.manifest import Manifest, manifest_of_folder, rows_from_records
 from serfeat.manifest_csv import read_manifest

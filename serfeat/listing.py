@@ -33,7 +33,7 @@ def descriptors() -> Table:
 
 def features() -> Table:
     """Every feature set with its widths."""
-    from serfeat.features import FEATURE_SETS
+    from serfeat.feature_sets import FEATURE_SETS
 
     table = new_table("features", "per clip", "per frame", "rate", "licence", "what")
     for s in FEATURE_SETS.values():

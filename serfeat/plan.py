@@ -22,7 +22,7 @@ class Entry:
     ----------
     name : unique in the plan.
     model : key of `serfeat.models.MODELS`.
-    features : key of `serfeat.features.FEATURE_SETS`.
+    features : key of `serfeat.feature_sets.FEATURE_SETS`.
     params : of the model.
     targets : ``"labels"``, or ``"votes"``: deep entries then learn the shares of the raters' votes
         (the manifest's ``votes_<emotion>`` columns); what is predicted and scored stays the label.

@@ -39,7 +39,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from serfeat import demo
 from serfeat.corpora import cache_folder, find_root, read_corpus
 from serfeat.errors import RecipeError, SerfeatError, did_you_mean
-from serfeat.features import feature_set
+from serfeat.feature_sets import feature_set
 from serfeat.manifest import Manifest
 from serfeat.manifest_csv import read_manifest
 from serfeat.models import make_model, model_parameters

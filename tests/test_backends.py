@@ -11,7 +11,7 @@ import pytest
 from serfeat.backends import why_absent, with_backend
 from serfeat.cli import main
 from serfeat.errors import FeatureError, MissingExtraError, UnknownNameError
-from serfeat.features import FEATURE_SETS, feature_set
+from serfeat.feature_sets import FEATURE_SETS, feature_set
 from serfeat.lld import DESCRIPTORS, opensmile
 from serfeat.lld.backends import BACKENDS, DISTRIBUTIONS, require
 from serfeat.lld.intensity import DESCRIPTORS as _INTENSITY

@@ -20,7 +20,7 @@ import pytest
 
 from serfeat.encoders import KINDS, architecture, encoder_columns, load_encoder
 from serfeat.errors import AudioError, FeatureError, ModelError, UnknownNameError
-from serfeat.features import feature_set
+from serfeat.feature_sets import feature_set
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

@@ -13,7 +13,8 @@ from serfeat import extract as extract_module
 from serfeat.audio import load_audio
 from serfeat.errors import FeatureError, UnknownNameError
 from serfeat.extract import extract, manifest_of_files
-from serfeat.features import FEATURE_SETS, FeatureSet, feature_set
+from serfeat.feature_sets import FEATURE_SETS, feature_set
+from serfeat.features import FeatureSet
 from serfeat.lld import DESCRIPTORS
 from serfeat.manifest_csv import read_manifest
 from serfeat.sequences import Sequences

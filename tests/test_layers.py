@@ -47,6 +47,7 @@ vesper
 functionals
 serfeat88
 features
+feature_sets
 backends segments
 engines store sequences
 extract agree

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from serfeat.features import FEATURE_SETS
+from serfeat.feature_sets import FEATURE_SETS
 from serfeat.functionals import functional
 from serfeat.lld import DESCRIPTORS
 from serfeat.serfeat88 import SERFEAT88

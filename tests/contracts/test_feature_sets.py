@@ -1,4 +1,4 @@
-"""What every feature set promises, held against every entry of `serfeat.features.FEATURE_SETS`.
+"""What every feature set promises, held against every entry of `serfeat.feature_sets.FEATURE_SETS`.
 
 A new set is tested here without a line being written. Sets that openSMILE computes are left out:
 they are its promises, and need its licence. Beside each check stands something that breaks it.
@@ -25,7 +25,8 @@ from serfeat.demo import utterance
 from serfeat.denoise import PREPARATIONS
 from serfeat.errors import UnknownNameError
 from serfeat.extract import Extraction, extract
-from serfeat.features import FEATURE_SETS, FeatureSet, Level, feature_set
+from serfeat.feature_sets import FEATURE_SETS, feature_set
+from serfeat.features import FeatureSet, Level
 from serfeat.functionals import FUNCTIONALS
 from serfeat.lld import DESCRIPTORS
 from serfeat.lld.backends import BACKENDS
