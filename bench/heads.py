@@ -23,24 +23,20 @@ import numpy as np
 
 FRAMES, COLUMNS, CLASSES = 188, 39, 7
 ENCODER = 384
-HEADS_OF_FRAMES = (
-    *("timnet", "am_resnet", "cnn", "cnn_article", "rnn", "lstm", "gru", "transformer"),
-)
 # name -> (head, its parameters, columns, frames, clips, batch)
 CASES: dict[str, tuple[str, dict[str, Any], int, int, int, int]] = {
     "mlp (a row of 594)": ("mlp", {}, 594, 1, 480, 64),
     "dbn (a row of 594)": ("dbn", {}, 594, 1, 480, 64),
     **{
-        name: (name, {}, COLUMNS, FRAMES, 480, 64)
-        for name in (
-            "timnet",
-            "am_resnet",
-            "cnn",
-            "cnn_article",
-            "rnn",
-            "lstm",
-            "gru",
-            "transformer",
+        name: (head, params, COLUMNS, FRAMES, 480, 64)
+        for name, head, params in (
+            *((cell, "rnn", {"cell": cell}) for cell in ("rnn", "lstm", "gru")),
+            ("cnn (article)", "article_cnn", {}),
+            ("cnn1d", "cnn1d", {}),
+            ("parallel_cnn", "parallel_cnn", {}),
+            ("transformer", "transformer", {}),
+            ("timnet", "timnet", {}),
+            ("am_resnet", "am_resnet", {}),
         )
     },
     "timnet causal": ("timnet", {"causal": True}, COLUMNS, FRAMES, 480, 64),

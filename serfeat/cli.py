@@ -537,6 +537,32 @@ def predict(
         raise typer.Exit(2)
 
 
+@app.command()
+def distil(
+    encoder: Annotated[str, typer.Argument(help="A WavLM: a directory, or a name on the hub.")],
+    manifest: Annotated[Path, typer.Argument(help="Manifest of speech; labels are not read.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the student.")],
+    layers: Annotated[int, typer.Option(help="Transformer layers of the student.")] = 4,
+    epochs: Annotated[int, typer.Option(help="Passes over the speech.")] = 100,
+    batch_size: Annotated[int, typer.Option(help="Clips in a step.")] = 32,
+    root: Root = None,
+) -> None:
+    """Compress a WavLM as Vesper does: emotion-guided masks, three losses, no labels."""
+    from serfeat.deploy import waveforms
+    from serfeat.manifest_csv import read_manifest
+    from serfeat.vesper import distil as teach
+
+    heard, failures = waveforms(read_manifest(manifest, root=root, require=()))
+    history = teach(encoder, output, heard, n_layers=layers, epochs=epochs, batch_size=batch_size)
+    _print_failures(failures)
+    first, last = history[0]["loss"], history[-1]["loss"]
+    out.print(
+        f"{len(heard)} clips, loss {first:.4g} -> {last:.4g}; use it as "
+        f"--features encoder:{output}@last",
+        markup=False,
+    )
+
+
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
     """Show one bar per stage on a terminal, one line per stage elsewhere."""

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from serfeat.errors import ModelError
+from serfeat.audio import load_audio
+from serfeat.errors import ModelError, SerfeatError
 from serfeat.extract import Failure, Progress, extract, manifest_of_files
 from serfeat.feature_sets import feature_set
 from serfeat.manifest import Manifest
@@ -18,8 +19,9 @@ from serfeat.models import MODELS, fit, make_model
 from serfeat.models.storage import load_model, save_model
 from serfeat.plan import Entry
 from serfeat.targets import shares_of_votes, task_columns
+from serfeat.types import Floats32
 
-__all__ = ["Predictions", "predict", "train"]
+__all__ = ["Predictions", "predict", "train", "waveforms"]
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,26 @@ def predict(
     for i, label in enumerate(_text(model.classes_)):
         table[f"p_{label}"] = proba[:, i]
     return Predictions(table, extraction.failures, features.licence, card["trained_on"])
+
+
+def waveforms(source: Manifest) -> tuple[list[Floats32], list[Failure]]:
+    """Read every clip of a manifest at 16 kHz, for a training from waveforms; all are in memory.
+
+    Returns
+    -------
+    (n,) samples of each clip that could be read, and the failures.
+    """
+    heard, failures = [], []
+    for file, start, end in source.rows.index:
+        first, last = start.total_seconds(), None if end is pd.NaT else end.total_seconds()
+        try:
+            audio = load_audio(source.path(file), start=first, end=last)
+        except SerfeatError as error:
+            stop = np.nan if last is None else last
+            failures.append(Failure(file, first, stop, "read", error.code, str(error)))
+        else:
+            heard.append(audio.x.astype(np.float32))
+    return heard, failures
 
 
 def _text(values: Iterable[Any]) -> list[str]:

@@ -318,3 +318,24 @@ def test_a_student_is_an_encoder(tmp_path: Path) -> None:
     assert not any(p.requires_grad for p in load_encoder(tmp_path / "teacher").module.parameters())
     with pytest.raises(ModelError, match="a wavlm of 6 layers cannot teach a student of 7"):
         distil(str(tmp_path / "teacher"), tmp_path / "x", clips(2), n_layers=7)
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From a manifest to a folder that a feature set reads; a clip that is lost is said."""
+    import soundfile as sf
+
+    from serfeat.cli import main
+
+    teacher_of().save_pretrained(tmp_path / "teacher")
+    transformers.Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(tmp_path / "teacher")
+    for i, x in enumerate(clips(2)):
+        sf.write(tmp_path / f"{i}.wav", x, 16_000)
+    rows = "file,speaker,emotion\n0.wav,a,anger\n1.wav,b,anger\nlost.wav,b,anger\n"
+    (tmp_path / "m.csv").write_text(rows)
+    student = tmp_path / "student"
+    command = ["distil", str(tmp_path / "teacher"), str(tmp_path / "m.csv"), "-o", str(student)]
+    assert main([*command, "--layers", "3", "--epochs", "2"]) == 0
+    said = capsys.readouterr()
+    assert "2 clips, loss" in said.out
+    assert "failed (missing)" in said.err
+    assert load_encoder(student).n_layers == 3
