@@ -276,7 +276,7 @@ def test_no_kernel_of_the_classic_set_is_a_python_loop() -> None:
     """
     code = (
         "import numpy as np, time\n"
-        "from serfeat.features import FEATURE_SETS\n"
+        "from serfeat.feature_sets import FEATURE_SETS\n"
         "from serfeat.jit import COMPILED\n"
         "assert not COMPILED\n"
         "t = np.arange(32000) / 16000\n"

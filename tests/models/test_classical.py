@@ -107,11 +107,15 @@ def test_scale_and_row_order_do_not_matter(name: str) -> None:
 
 @pytest.mark.parametrize("name", CLASSICAL)
 def test_shuffled_labels_score_at_chance(name: str) -> None:
+    """The mean of some shufflings: in one, whole clusters can fall to a label by chance."""
     X, y, g = blobs(600)
     rng = np.random.default_rng(1)
     params = {"n_estimators": 30} if name == "xgb" else {}
-    model = fit(make_model(name, **params), X[:300], rng.permutation(y[:300]), g[:300])
-    assert abs(balanced_accuracy_score(y[300:], model.predict(X[300:])) - 1 / 3) < 0.15
+    scores = []
+    for _ in range(6):
+        model = fit(make_model(name, **params), X[:300], rng.permutation(y[:300]), g[:300])
+        scores.append(balanced_accuracy_score(y[300:], model.predict(X[300:])))
+    assert abs(np.mean(scores) - 1 / 3) < 0.1
 
 
 def test_gmm_is_one_mixture_per_class() -> None:
