@@ -401,7 +401,8 @@ def test_defaults_are_those_of_transformers(tmp_path: Path) -> None:
 
 def test_reading_a_set_imports_nothing_heavy(directories: dict[str, Path]) -> None:
     code = (
-        f"from serfeat.feature_sets import feature_set; f = feature_set('encoder:{directories['wavlm']}"
+        "from serfeat.feature_sets import feature_set; "
+        f"f = feature_set('encoder:{directories['wavlm']}"
         "'); f.columns('lld'); import sys; print(sorted({'torch', 'transformers'} & "
         "set(sys.modules)))"
     )
