@@ -29,7 +29,7 @@ demo: $(READY)
 	@$(BIN)/serfeat demo -o $(OUT)
 
 test: $(READY)
-	@echo "make test: runs the tests; about 5 minutes on 2 cores, nothing is downloaded."
+	@echo "make test: runs the tests; about 7 minutes on 2 cores, nothing is downloaded."
 	@$(BIN)/python -m pytest -m "not slow"
 
 test-slow: $(READY)
