@@ -74,7 +74,7 @@ def measure(name: str, device: str, scale: float) -> dict[str, Any]:
     found = {
         "clips": n,
         "columns": f"{frames} x {columns}",
-        "epoch_s": min(h["seconds"] for h in model.history_),
+        "epoch_s": min(h["seconds"] for h in model.history_ if "train_loss" in h),
         "cpu_s": cpu / 3,
         "parameters": model.n_parameters_,
         "memory_mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,
