@@ -135,8 +135,8 @@ def train_stacked(tasks: Sequence[Task]) -> list[SerfeatError | None]:
             labels.append(_repeated(task, y))
             prepared.append(model[:-1].fit_transform(_with_copies(task, X), labels[-1]))
         fit_stacked([m.steps[-1][1] for m in models], prepared, labels)
-    except ModelError as error:
-        if error.code == "not-stackable":
+    except Exception as error:
+        if isinstance(error, ModelError) and error.code == "not-stackable":
             return [train_and_predict(task) for task in tasks]
         return [_failure(tasks[0], error)] * len(tasks)
     seconds = (time.perf_counter() - start) / len(tasks)

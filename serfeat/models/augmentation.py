@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from serfeat.errors import ModelError, did_you_mean
+from serfeat.heads.layers import length_mask
 
 __all__ = ["Augmentation", "Mixed"]
 
@@ -81,7 +82,7 @@ class Augmentation:
         lengths : (batch,) frames.
         """
         if self.noise > 0:
-            inside = torch.arange(x.shape[1], device=x.device)[None, :] < lengths[:, None]
+            inside = length_mask(lengths, x.shape[1])
             x += self.noise * torch.randn_like(x) * inside[:, :, None]
         for i, n in enumerate(lengths.tolist()):
             for _ in range(self.time_masks):

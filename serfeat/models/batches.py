@@ -92,10 +92,16 @@ def batches(lengths: Ints, size: int, rng: np.random.Generator) -> list[Ints]:
     return [cuts[i] for i in rng.permutation(len(cuts))]
 
 
-def padded(clips: Sequences, rows: Ints, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return (batch, frames, k) with zeros after the end of each clip, and the lengths."""
+def padded(
+    clips: Sequences, rows: Ints, device: torch.device, *, frames: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return (batch, frames, k) with zeros after the end of each clip, and the lengths.
+
+    `frames` is by default that of the longest of these clips.
+    """
     lengths = clips.lengths[rows]
-    x: Floats32 = np.zeros((len(rows), int(lengths.max()), clips.shape[1]), dtype=np.float32)
+    longest = frames or int(lengths.max())
+    x: Floats32 = np.zeros((len(rows), longest, clips.shape[1]), dtype=np.float32)
     for i, row in enumerate(rows):
         x[i, : lengths[i]] = clips[int(row)]
     return torch.from_numpy(x).to(device), torch.from_numpy(lengths).to(device)

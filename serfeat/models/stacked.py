@@ -34,7 +34,7 @@ from torch.nn import functional as F
 
 from serfeat.errors import ModelError
 from serfeat.models.arguments import as_labels, check_settings, class_weights
-from serfeat.models.batches import as_clips, batches
+from serfeat.models.batches import as_clips, batches, padded
 from serfeat.models.surroundings import own_random_state, resolve_device, threads
 from serfeat.models.torch_classifier import TorchClassifier
 from serfeat.models.training import Stage
@@ -88,17 +88,13 @@ def fit_stacked(
         modules = []
         for fold in folds:
             with own_random_state(device, fold.model.seed):
-                sizes = {"emotion": len(fold.classes)}
-                modules.append(fold.model._new_module(sizes).to(device).train())
+                modules.append(fold.model._new_module(fold.sizes).to(device).train())
         with own_random_state(device, first.seed):
             histories = _Stack(modules, folds, first, device).train()
     for fold, module, history in zip(folds, modules, histories, strict=True):
         model = fold.model
         model.classes_, model.validation_groups_ = fold.classes, []
-        model.history_, model.selected_epoch_ = history, model.epochs
-        model.sizes_ = {"emotion": len(fold.classes)}
-        model.module_ = module.eval().cpu()
-        model.n_parameters_ = sum(p.numel() for p in module.parameters())
+        model._keep(module, history, model.epochs, fold.sizes)
     return models
 
 
@@ -109,6 +105,7 @@ class _Fold:
         labels = as_labels(y, len(clips), estimator=type(model).__name__)
         self.model, self.clips = model, clips
         self.classes, self.targets = np.unique(labels, return_inverse=True)
+        self.sizes = {"emotion": len(self.classes)}
         self.weights: Floats | None = class_weights(model.class_weight, labels, self.classes)
         self.rng = np.random.default_rng(model.seed)
 
@@ -135,8 +132,8 @@ class _Stack:
         self.skeleton = copy.deepcopy(modules[0]).to("meta").train()
         # All clips of all folds, padded once and kept on the device.
         longest = max(int(f.clips.lengths.max()) for f in folds)
-        self.x = [_filled(f.clips, longest).to(device) for f in folds]
-        self.lengths = [torch.from_numpy(f.clips.lengths).to(device) for f in folds]
+        filled = [padded(f.clips, np.arange(len(f.clips)), device, frames=longest) for f in folds]
+        self.x, self.lengths = [x for x, _ in filled], [lengths for _, lengths in filled]
         self.targets = [torch.from_numpy(f.targets).to(device) for f in folds]
         weights = [np.ones(len(f.classes)) if f.weights is None else f.weights for f in folds]
         self.weights = torch.from_numpy(np.stack(weights)).float().to(device)
@@ -253,11 +250,3 @@ class _Stack:
                 begin = end
             state |= {name: buffer[i] for name, buffer in self.buffers.items()}
             module.load_state_dict(state)
-
-
-def _filled(clips: Sequences, longest: int) -> Tensor:
-    """(n, longest, k) of all clips, zeros behind each."""
-    x = np.zeros((len(clips), longest, clips.shape[1]), dtype=np.float32)
-    for i, clip in enumerate(clips):
-        x[i, : len(clip)] = clip
-    return torch.from_numpy(x)

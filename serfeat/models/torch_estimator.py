@@ -136,8 +136,18 @@ class TorchEstimator(BaseEstimator):
             except ModelError as error:
                 error.where = f"head {self.head}"
                 raise
-        self.history_ = trained.history
-        self.selected_epoch_ = trained.best_epoch
+        self._keep(module, trained.history, trained.best_epoch, sizes)
+
+    def _keep(
+        self,
+        module: nn.Module,
+        history: list[dict[str, Any]],
+        epoch: int,
+        sizes: Mapping[str, int],
+    ) -> None:
+        """Take over a trained module and what is known of its training."""
+        self.history_ = history
+        self.selected_epoch_ = epoch
         self.module_ = module.eval().cpu()
         self.n_parameters_ = _count(module)
         self.sizes_ = dict(sizes)
