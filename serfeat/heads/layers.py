@@ -207,11 +207,14 @@ class MaskedBatchNorm(nn.Module):
             gain = self.weight * torch.rsqrt(self.running_var + self.eps)
             centred = x - self.running_mean.view(shape)
             return torch.addcmul(self.bias.view(shape), centred, gain.view(shape))
-        share = mask.to(x.dtype) / mask.sum()
-        y: Tensor
-        y, mean, var, _, _ = _Normalise.apply(  # type: ignore[no-untyped-call]
-            x, share, self.weight, self.bias, self.eps, self.dim
-        )
+        # Half precision has three digits: statistics of thousands of frames need more.
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+            share = mask.to(x.dtype) / mask.sum()
+            y: Tensor
+            y, mean, var, _, _ = _Normalise.apply(  # type: ignore[no-untyped-call]
+                x, share, self.weight, self.bias, self.eps, self.dim
+            )
         with torch.no_grad():
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(var, self.momentum)

@@ -124,6 +124,20 @@ def test_every_parameter_gets_a_gradient(name, params):
 
 
 @pytest.mark.parametrize(("name", "params"), CASES)
+def test_half_precision_trains_and_applies(name, params):
+    """Catches statistics that are kept in the batch's type (bfloat16): TIM-Net stopped on them."""
+    head = _head(name, params).train()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = F.cross_entropy(head(_batch(), LENGTHS).float(), torch.arange(8) % CLASSES)
+    loss.backward()
+    assert all(torch.isfinite(p.grad).all() for p in head.parameters())
+    head.eval()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        halved = head(_batch(), LENGTHS).float()
+    torch.testing.assert_close(halved, head(_batch(), LENGTHS), rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize(("name", "params"), CASES)
 @pytest.mark.parametrize("fill", [0.0, 7.0, float("nan")])
 def test_padding_changes_nothing(name, params, fill):
     """The defining test. Catches unmasked means, reversals and max-pooled masks."""
