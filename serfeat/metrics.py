@@ -3,40 +3,49 @@
 Conventions
 -----------
 A confusion matrix ``n`` has the truth in its rows and the prediction in its columns, in the order
-of `labels`. UAR is the mean recall over the classes that are *present in the truth* (scikit-learn's
-balanced accuracy); a listed class without a clip has no recall (NaN), it does not count as 0, and
-`scores` says how many classes were present. WAR (in papers also WA, or just accuracy)
-is recall weighted by support, which is ``trace(n) / sum(n)``. What cannot be computed is NaN,
-without a warning: no clip, an AUC with a class that never occurs, a correlation of a constant.
+of `labels`, the *declared* label set. WAR (in papers also WA, or just accuracy) is recall weighted
+by support, which is ``trace(n) / sum(n)``.
+
+A declared class without a clip has no recall: it is NaN. UAR is the mean recall, and there are two
+conventions for such a class, chosen with `absent`: ``"skip"`` averages over the classes present in
+the truth (scikit-learn's ``balanced_accuracy_score``; the default), ``"zero"`` divides by all
+declared classes, so that an absent one counts as never recognised (scikit-learn's
+``recall_score(average="macro", labels=...)``). They are equal where every class has a clip;
+`scores` gives both and says how many classes were present. Averaging over the labels that occur in
+truth *or prediction*, a third habit, depends on what a model says and is not offered.
+
+A precision of 0 / 0 (a class that was never predicted) is 0 in F1, as in scikit-learn, and flagged
+in `per_class`; in `precisions_of` and `rates` it is NaN. What cannot be computed is NaN, without a
+warning: no clip, an AUC with a class that never occurs, a correlation of a constant.
 
 Pooled scores come from all clips of a protocol at once; means over folds are another number, since
-a fold may lack a class. Both are reported (see `serfeat.leaderboard`).
+a fold may lack a class. Both are reported (see `uar_over_folds`, `serfeat.leaderboard`).
 
 Contents
 --------
-classes : `confusion` `recalls` `uar` `war` `f1` `auc` `scores`, and the same from a confusion
-    matrix: `recalls_of` `uar_of`; `label_codes` is what counting starts from.
-tables  : `speaker_key` `per_speaker`.
-numbers : `mse` `rmse` `mae` `pcc` `ccc`.
+classes : `confusion` `rates` `recalls` `uar` `war` `f1` `auc` `scores`, and the same from a
+    confusion matrix: `recalls_of` `precisions_of` `uar_of`; `label_codes` is what counting starts
+    from.
+tables  : `speaker_key` `per_speaker` `per_class` `uar_over_folds`.
+numbers : `mse` `rmse` `mae` `pcc` `ccc`, from `serfeat.concordance`.
 
 Sources
 -------
 Hand and Till, "A simple generalisation of the area under the ROC curve for multiple class
-classification problems", Machine Learning 45, 2001 (one-vs-one AUC). Lin, "A concordance
-correlation coefficient to evaluate reproducibility", Biometrics 45, 1989. Equal to scikit-learn
-where it has the score (held by the tests).
+classification problems", Machine Learning 45, 2001 (one-vs-one AUC). Equal to scikit-learn where it
+has the score (held by the tests).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.stats import rankdata
 
+from serfeat.concordance import ccc, mae, mse, pcc, ratio, rmse
 from serfeat.errors import ModelError, did_you_mean
 from serfeat.types import Floats, Ints
 
@@ -49,7 +58,10 @@ __all__ = [
     "mae",
     "mse",
     "pcc",
+    "per_class",
     "per_speaker",
+    "precisions_of",
+    "rates",
     "recalls",
     "recalls_of",
     "rmse",
@@ -57,11 +69,13 @@ __all__ = [
     "speaker_key",
     "uar",
     "uar_of",
+    "uar_over_folds",
     "war",
 ]
 
 Texts = Sequence[str]
 Average = Literal["macro", "weighted", "micro"]
+Absent = Literal["skip", "zero"]
 
 
 # --- classes ---------------------------------------------------------------------------------
@@ -104,14 +118,40 @@ def label_codes(values: Texts, labels: Texts) -> Ints:
 def recalls_of(counts: ArrayLike) -> Floats:
     """(..., C) recall of every class from (..., C, C) counts; NaN for a class without a clip."""
     n = np.asarray(counts, dtype=np.float64)
-    return _ratio(np.diagonal(n, axis1=-2, axis2=-1), n.sum(axis=-1))
+    return ratio(np.diagonal(n, axis1=-2, axis2=-1), n.sum(axis=-1))
 
 
-def uar_of(counts: ArrayLike) -> Floats:
-    """(...) UAR from (..., C, C) counts, over the classes present; NaN where there is none."""
+def precisions_of(counts: ArrayLike) -> Floats:
+    """(..., C) precision of every class from (..., C, C) counts; NaN for one never predicted."""
+    n = np.asarray(counts, dtype=np.float64)
+    return ratio(np.diagonal(n, axis1=-2, axis2=-1), n.sum(axis=-2))
+
+
+def rates(counts: ArrayLike, *, of: Literal["truth", "prediction", "all"] = "truth") -> Floats:
+    """Turn (..., C, C) counts into shares.
+
+    Parameters
+    ----------
+    of : ``"truth"`` rows sum to 1 and the diagonal is recall; ``"prediction"`` columns sum to 1 and
+        the diagonal is precision; ``"all"`` everything sums to 1.
+
+    Returns
+    -------
+    (..., C, C) 0..1; a row (or column) without a clip is NaN, which is not a rate of 0.
+    """
+    n = np.asarray(counts, dtype=np.float64)
+    axis: Any = {"truth": -1, "prediction": -2, "all": (-2, -1)}[of]
+    return ratio(n, n.sum(axis=axis, keepdims=True))
+
+
+def uar_of(counts: ArrayLike, *, absent: Absent = "skip") -> Floats:
+    """(...) UAR from (..., C, C) counts; for `absent` see the module; NaN without a clip."""
     recall = recalls_of(counts)
     present = ~np.isnan(recall)
-    return _ratio(np.where(present, recall, 0.0).sum(axis=-1), present.sum(axis=-1))
+    size = present.sum(axis=-1)
+    if absent == "zero":
+        size = np.where(size > 0, recall.shape[-1], 0)
+    return ratio(np.where(present, recall, 0.0).sum(axis=-1), size)
 
 
 def recalls(truth: Texts, prediction: Texts, labels: Texts) -> Floats:
@@ -119,15 +159,15 @@ def recalls(truth: Texts, prediction: Texts, labels: Texts) -> Floats:
     return recalls_of(confusion(truth, prediction, labels))
 
 
-def uar(truth: Texts, prediction: Texts, labels: Texts) -> float:
-    """Unweighted average recall over the classes present in `truth`, 0..1; NaN without a clip."""
-    return float(uar_of(confusion(truth, prediction, labels)))
+def uar(truth: Texts, prediction: Texts, labels: Texts, *, absent: Absent = "skip") -> float:
+    """Unweighted average recall, 0..1; for classes without a clip see the module."""
+    return float(uar_of(confusion(truth, prediction, labels), absent=absent))
 
 
 def war(truth: Texts, prediction: Texts, labels: Texts) -> float:
     """Weighted average recall, which is accuracy, 0..1; NaN without a clip."""
     counts = confusion(truth, prediction, labels)
-    return float(_ratio(np.trace(counts), counts.sum()))
+    return float(ratio(np.trace(counts), counts.sum()))
 
 
 def f1(truth: Texts, prediction: Texts, labels: Texts, *, average: Average = "macro") -> float:
@@ -146,18 +186,23 @@ def f1(truth: Texts, prediction: Texts, labels: Texts, *, average: Average = "ma
     """
     counts = confusion(truth, prediction, labels)
     if average == "micro":
-        return float(_ratio(np.trace(counts), counts.sum()))
+        return float(ratio(np.trace(counts), counts.sum()))
     support = counts.sum(axis=1)
     both = support + counts.sum(axis=0)
-    each = np.where(both > 0, _ratio(2.0 * np.diagonal(counts), both), 0.0)
+    each = np.where(both > 0, ratio(2.0 * np.diagonal(counts), both), 0.0)
     weight = (both > 0).astype(np.float64) if average == "macro" else support.astype(np.float64)
-    return float(_ratio((each * weight).sum(), weight.sum()))
+    return float(ratio((each * weight).sum(), weight.sum()))
 
 
 def auc(
-    truth: Texts, proba: ArrayLike, labels: Texts, *, multi_class: Literal["ovr", "ovo"] = "ovr"
+    truth: Texts,
+    proba: ArrayLike,
+    labels: Texts,
+    *,
+    multi_class: Literal["ovr", "ovo"] = "ovr",
+    average: Literal["macro", "weighted"] = "macro",
 ) -> float:
-    """Area under the ROC curve, macro-averaged; chance is 0.5 whatever the class sizes.
+    """Area under the ROC curve; chance is 0.5 whatever the class sizes.
 
     Parameters
     ----------
@@ -166,6 +211,7 @@ def auc(
     labels : (C,) all classes.
     multi_class : ``"ovr"`` each class against the rest; ``"ovo"`` the mean over pairs of classes
         of ``(A(i|j) + A(j|i)) / 2`` (Hand and Till 2001, eq. 7), insensitive to class sizes.
+    average : ``"macro"``, or ``"weighted"`` by the clips of the class (of the pair).
 
     Returns
     -------
@@ -177,13 +223,19 @@ def auc(
     if n < 2 or len(np.unique(code)) < n or np.isnan(p).any():
         return float("nan")
     if multi_class == "ovr":
-        return float(np.mean([_area(p[code == i, i], p[code != i, i]) for i in range(n)]))
-    pairs = [(i, j) for i in range(n) for j in range(n) if i != j]
-    return float(np.mean([_area(p[code == i, i], p[code == j, i]) for i, j in pairs]))
+        areas = [_area(p[code == i, i], p[code != i, i]) for i in range(n)]
+        sizes = [np.sum(code == i) for i in range(n)]
+    else:
+        pairs = [(i, j) for i in range(n) for j in range(n) if i != j]
+        areas = [_area(p[code == i, i], p[code == j, i]) for i, j in pairs]
+        sizes = [np.sum((code == i) | (code == j)) for i, j in pairs]
+    return float(np.average(areas, weights=sizes if average == "weighted" else None))
 
 
 def _area(positive: Floats, negative: Floats) -> float:
     """P(a positive scores higher than a negative) + half the ties: Mann-Whitney's U / (n m)."""
+    from scipy.stats import rankdata
+
     n, m = len(positive), len(negative)
     ranks = rankdata(np.concatenate([positive, negative]))  # ties share their mean rank
     return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))
@@ -202,21 +254,36 @@ def scores(
 
     Returns
     -------
-    n, classes (how many of `labels` occur in the truth: what UAR is an average over), uar, war,
-    f1_macro, f1_weighted, auc (one-vs-rest), auc_ovo; NaN where undefined.
+    n, classes (how many of `labels` occur in the truth), uar (over these), uar_declared (over all
+    of `labels`, an absent one counts 0), war, f1_macro, f1_weighted, f1_micro (= war), auc
+    (one-vs-rest), auc_weighted, auc_ovo, auc_ovo_weighted; NaN where undefined.
     """
     counts = confusion(truth, prediction, labels)
-    nan = float("nan")
+    areas = {
+        name: float("nan")
+        if proba is None
+        else auc(truth, proba, labels, multi_class=kind, average=average)
+        for name, kind, average in _AREAS
+    }
     return {
         "n": float(len(truth)),
         "classes": float((counts.sum(axis=1) > 0).sum()),
         "uar": float(uar_of(counts)),
-        "war": float(_ratio(np.trace(counts), counts.sum())),
+        "uar_declared": float(uar_of(counts, absent="zero")),
+        "war": float(ratio(np.trace(counts), counts.sum())),
         "f1_macro": f1(truth, prediction, labels),
         "f1_weighted": f1(truth, prediction, labels, average="weighted"),
-        "auc": nan if proba is None else auc(truth, proba, labels),
-        "auc_ovo": nan if proba is None else auc(truth, proba, labels, multi_class="ovo"),
+        "f1_micro": f1(truth, prediction, labels, average="micro"),
+        **areas,
     }
+
+
+_AREAS: tuple[tuple[str, Literal["ovr", "ovo"], Literal["macro", "weighted"]], ...] = (
+    ("auc", "ovr", "macro"),
+    ("auc_weighted", "ovr", "weighted"),
+    ("auc_ovo", "ovo", "macro"),
+    ("auc_ovo_weighted", "ovo", "weighted"),
+)
 
 
 # --- tables ----------------------------------------------------------------------------------
@@ -255,94 +322,72 @@ def per_speaker(predictions: pd.DataFrame, *, labels: Texts | None = None) -> pd
     return table.astype({"classes": np.int64, "n": np.int64})
 
 
-def _occurring(predictions: pd.DataFrame) -> list[str]:
-    return sorted(set(predictions["truth"]) | set(predictions["prediction"]))
-
-
-# --- numbers (valence, arousal, dominance) ---------------------------------------------------
-
-
-def mse(truth: ArrayLike, prediction: ArrayLike) -> float:
-    """Mean squared error, in squared units; NaN without a value."""
-    x, y = _numbers(truth, prediction)
-    return float(np.mean((x - y) ** 2)) if len(x) else float("nan")
-
-
-def rmse(truth: ArrayLike, prediction: ArrayLike) -> float:
-    """Root of the mean squared error, in the truth's unit; NaN without a value."""
-    return float(np.sqrt(mse(truth, prediction)))
-
-
-def mae(truth: ArrayLike, prediction: ArrayLike) -> float:
-    """Mean absolute error, in the truth's unit; NaN without a value."""
-    x, y = _numbers(truth, prediction)
-    return float(np.mean(np.abs(x - y))) if len(x) else float("nan")
-
-
-def pcc(truth: ArrayLike, prediction: ArrayLike) -> float:
-    """Pearson's correlation, -1..1; NaN if either side is constant or there are < 2 values."""
-    x, y = _numbers(truth, prediction)
-    if len(x) < 2 or np.isnan(x).any() or np.isnan(y).any() or not np.ptp(x) or not np.ptp(y):
-        return float("nan")
-    u, v = x - x.mean(), y - y.mean()
-    return float(np.clip((u / np.linalg.norm(u)) @ (v / np.linalg.norm(v)), -1.0, 1.0))
-
-
-def ccc(
-    truth: ArrayLike,
-    prediction: ArrayLike,
-    *,
-    sequences: Sequence[object] | None = None,
-    aggregate: Literal["concat", "mean"] = "concat",
-) -> float:
-    """Lin's concordance ``2 cov / (var x + var y + (mean x - mean y)^2)``, population moments.
+def per_class(
+    truth: Texts, prediction: Texts, proba: ArrayLike | None = None, *, labels: Texts
+) -> pd.DataFrame:
+    """Score every class.
 
     Parameters
     ----------
-    truth, prediction : (n,) numbers.
-    sequences : (n,) name of each value's sequence; needed for ``aggregate="mean"``.
-    aggregate : over all values at once, or the mean of each sequence's CCC (a different number:
-        papers rarely say which).
+    truth, prediction, proba, labels : as of `scores`.
 
     Returns
     -------
-    -1..1, never further from 0 than `pcc`; 0 if one side is constant, NaN if both are the same
-    constant (0 / 0) or there is no value.
-
-    Raises
-    ------
-    ModelError : ``aggregate="mean"`` without sequences.
+    One row per label: label, n (its clips), predicted (clips that were given it), recall (NaN
+    without a clip), precision (0 where 0 / 0), never_predicted (flags that 0), f1 (0 where nothing
+    was right, NaN for a class in neither truth nor prediction), auc (against the rest, NaN without
+    `proba`).
     """
-    x, y = _numbers(truth, prediction)
-    if aggregate == "mean":
-        if sequences is None:
-            raise ModelError(
-                "the mean over sequences needs to know them", fix="give sequences=", code="missing"
-            )
-        name = np.asarray([str(s) for s in sequences])
-        each = [ccc(x[name == s], y[name == s]) for s in np.unique(name)]
-        return float(np.mean(each)) if each else float("nan")
-    if not len(x):
-        return float("nan")
-    u, v = x - x.mean(), y - y.mean()
-    below = np.mean(u**2) + np.mean(v**2) + (x.mean() - y.mean()) ** 2
-    return float(_ratio(2 * np.mean(u * v), below))
-
-
-def _numbers(truth: ArrayLike, prediction: ArrayLike) -> tuple[Floats, Floats]:
-    """Both sides as (n,) float64."""
-    x = np.asarray(truth, dtype=np.float64).ravel()
-    y = np.asarray(prediction, dtype=np.float64).ravel()
-    if len(x) != len(y):
-        raise ModelError(f"{len(x)} truths but {len(y)} predictions", code="length-mismatch")
-    return x, y
-
-
-def _ratio(above: ArrayLike, below: ArrayLike) -> Floats:
-    """Divide; NaN (and no warning) where the denominator is 0."""
-    a, b = np.broadcast_arrays(
-        np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
+    counts = confusion(truth, prediction, labels)
+    n, predicted = counts.sum(axis=1), counts.sum(axis=0)
+    areas = np.full(len(labels), np.nan)
+    if proba is not None:
+        p = np.asarray(proba, dtype=np.float64).reshape(len(truth), len(labels))
+        code = label_codes(truth, labels)
+        for i in np.flatnonzero((n > 0) & (n < len(truth)) & ~np.isnan(p).any(axis=0)):
+            areas[i] = _area(p[code == i, i], p[code != i, i])
+    return pd.DataFrame(
+        {
+            "label": list(labels),
+            "n": n,
+            "predicted": predicted,
+            "recall": recalls_of(counts),
+            "precision": np.nan_to_num(precisions_of(counts)),
+            "never_predicted": predicted == 0,
+            "f1": ratio(2.0 * np.diagonal(counts), n + predicted),
+            "auc": areas,
+        }
     )
-    out: Floats = np.full(a.shape, np.nan)
-    np.divide(a, b, out=out, where=b != 0)
-    return out
+
+
+def uar_over_folds(
+    truth: Texts, prediction: Texts, folds: Sequence[object], *, labels: Texts
+) -> dict[str, float]:
+    """UAR of all folds at once, and the mean of the folds' own: two numbers that papers confuse.
+
+    Parameters
+    ----------
+    truth, prediction, folds : (n,) labels, and the fold in which each clip was tested.
+    labels : (C,) all classes.
+
+    Returns
+    -------
+    pooled, mean, sd (n - 1; NaN with one fold), folds, incomplete (folds that lack a class: theirs
+    is a mean over fewer classes, which is easier).
+    """
+    size = len(labels)
+    fold, names = pd.factorize(np.asarray([str(f) for f in folds], dtype=object))
+    place = (fold * size + label_codes(truth, labels)) * size + label_codes(prediction, labels)
+    counts = np.bincount(place, minlength=len(names) * size * size).reshape(-1, size, size)
+    each = uar_of(counts)
+    return {
+        "pooled": float(uar_of(counts.sum(axis=0))),
+        "mean": float(each.mean()) if len(each) else float("nan"),
+        "sd": float(each.std(ddof=1)) if len(each) > 1 else float("nan"),
+        "folds": float(len(names)),
+        "incomplete": float((counts.sum(axis=2) == 0).any(axis=1).sum()),
+    }
+
+
+def _occurring(predictions: pd.DataFrame) -> list[str]:
+    return sorted(set(predictions["truth"]) | set(predictions["prediction"]))
