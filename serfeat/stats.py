@@ -34,6 +34,7 @@ Contents
 `speaker_counts`        : predictions -> one confusion matrix per speaker.
 `paired_difference`     : UAR of one entry minus another's on the same clips, with interval.
 `protocol_gap`          : UAR of entries under one protocol minus another, with interval.
+`drawn_sums` `standard_error` `student_p` `difference_of` : the steps, for other statistics.
 
 Sources
 -------
@@ -51,8 +52,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.special import expit, logit
-from scipy.stats import t as student
+from scipy.special import expit, logit, stdtr, stdtrit
 
 from serfeat import metrics
 from serfeat.errors import ManifestError, ModelError
@@ -61,9 +61,13 @@ from serfeat.types import Floats
 __all__ = [
     "Difference",
     "bootstrap_over_groups",
+    "difference_of",
+    "drawn_sums",
     "paired_difference",
     "protocol_gap",
     "speaker_counts",
+    "standard_error",
+    "student_p",
 ]
 
 Statistic = Callable[[Floats], Floats]
@@ -80,12 +84,15 @@ class Difference:
     difference : first minus second, -1..1.
     low, high : ends of the interval; NaN if it cannot be computed.
     groups : speakers that were resampled.
+    p : two-sided p of "the two are equally good", of the same t as the interval: below .05 where a
+        95 % interval excludes 0. For one pair only; many pairs need `serfeat.significance`.
     """
 
     difference: float
     low: float
     high: float
     groups: int
+    p: float = float("nan")
 
     @property
     def excludes_zero(self) -> bool:
@@ -125,24 +132,56 @@ def bootstrap_over_groups(
     size = len(units)
     if size < 2:
         return float("nan"), float("nan")
-    draws = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), size=n)
-    drawn = (draws.astype(np.float64) @ units.reshape(size, -1)).reshape(n, *units.shape[1:])
-    replicates = statistic(drawn)
-    replicates = replicates[np.isfinite(replicates)]
+    replicates = statistic(drawn_sums(units, n=n, seed=seed))
     score = float(statistic(units.sum(axis=0, keepdims=True))[0])
-    # Replicates of equal counts may differ in the last bit; that is no information either.
-    if not np.isfinite(score) or len(replicates) < 2 or np.ptp(replicates) < 1e-12:
+    error = standard_error(replicates, size)
+    if not np.isfinite(score) or not np.isfinite(error):
         return float("nan"), float("nan")
     if method == "percentile":
-        low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
+        low, high = np.nanquantile(replicates, [(1 - level) / 2, (1 + level) / 2])
         return float(low), float(high)
-    error = float(replicates.std(ddof=1)) * (size / (size - 1)) ** 0.5
-    reach = float(student.ppf((1 + level) / 2, size - 1)) * error
+    reach = float(stdtrit(size - 1, (1 + level) / 2)) * error
     if method == "t" or not 0 < score < 1:
         return score - reach, score + reach
     # Delta method: d logit(p) = dp / (p (1 - p)).
     centre, reach = float(logit(score)), reach / (score * (1 - score))
     return float(expit(centre - reach)), float(expit(centre + reach))
+
+
+def drawn_sums(units: Floats, *, n: int, seed: int) -> Floats:
+    """Draw as many groups as there are, with replacement, and add up their counts.
+
+    Parameters
+    ----------
+    units : (G, ...) counts, one row per group.
+    n, seed : replicates, and seed of the generator; the same seed and G draw the same groups
+        whatever is counted, so that several statistics of one draw belong together.
+
+    Returns
+    -------
+    (n, ...) sums.
+    """
+    size = len(units)
+    draws = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), size=n)
+    return (draws.astype(np.float64) @ units.reshape(size, -1)).reshape(n, *units.shape[1:])
+
+
+def standard_error(replicates: Floats, size: int) -> float:
+    """Standard error of a statistic from bootstrap replicates over `size` groups.
+
+    The replicates' own standard deviation is ``sqrt((G - 1) / G)`` of it (see the module). NaN if
+    it cannot be known: fewer than 2 groups or finite replicates, or no two that differ.
+    """
+    finite = replicates[np.isfinite(replicates)]
+    # Replicates of equal counts may differ in the last bit; that is no information either.
+    if size < 2 or len(finite) < 2 or np.ptp(finite) < 1e-12:
+        return float("nan")
+    return float(finite.std(ddof=1)) * float((size / (size - 1)) ** 0.5)
+
+
+def student_p(score: float, error: float, freedom: int) -> float:
+    """Two-sided p of Student's t = score / error; NaN without an error."""
+    return float(2 * stdtr(freedom, -abs(score / error))) if error > 0 else float("nan")
 
 
 def _summed(counts: Floats, groups: Sequence[object] | None) -> Floats:
@@ -260,15 +299,29 @@ def _paired(
         u = metrics.uar_of(drawn)  # (replicates, pairs, 2)
         return np.asarray((u[..., 0] - u[..., 1]).mean(axis=-1))
 
-    low, high = bootstrap_over_groups(counts, statistic=difference, n=n, seed=seed, method="t")
     value = float(difference(counts.sum(axis=0, keepdims=True))[0])
-    return Difference(value, low, high, len(counts))
+    error = standard_error(difference(drawn_sums(counts, n=n, seed=seed)), len(counts))
+    return difference_of(value, error, len(counts))
+
+
+def difference_of(value: float, error: float, groups: int, *, level: float = 0.95) -> Difference:
+    """A difference from its standard error: t interval (within -1..1) and p, both on G - 1."""
+    if not error > 0:  # not known, or NaN
+        nan = float("nan")
+        return Difference(value, nan, nan, groups)
+    reach = float(stdtrit(groups - 1, (1 + level) / 2)) * error
+    low, high = max(value - reach, -1.0), min(value + reach, 1.0)
+    return Difference(value, low, high, groups, student_p(value, error, groups - 1))
 
 
 def _rows_of(predictions: pd.DataFrame, cell: Cell) -> pd.DataFrame:
+    """Rows of one cell; with noise at test time (a column `condition`) only the clean ones."""
     entry, protocol = cell
     mine = (predictions["entry"] == entry) & (predictions["protocol"] == protocol)
-    rows = predictions[(mine & ~predictions["control"].astype(bool)).to_numpy()]
+    mine &= ~predictions["control"].astype(bool)
+    if "condition" in predictions:
+        mine &= predictions["condition"] == "clean"
+    rows = predictions[mine.to_numpy()]
     if rows.empty:
         raise ManifestError(f"no predictions of {entry} under {protocol}", code="no-rows")
     return rows

@@ -170,6 +170,46 @@ def test_paired_difference() -> None:
     assert not same.excludes_zero
 
 
+def test_p_and_interval_say_the_same() -> None:
+    """At any level the interval excludes 0 where p is below 1 - level; it stays within -1..1.
+
+    Mutations caught: one-sided p, another number of degrees of freedom, no bounds.
+    """
+    d = stats.difference_of(0.1, 0.04, 10)
+    assert d.p == pytest.approx(2 * student.sf(2.5, 9))
+    for p in (d.p * 0.99, d.p * 1.01):
+        assert stats.difference_of(0.1, 0.04, 10, level=1 - p).excludes_zero == (p > d.p)
+    far = stats.difference_of(-0.5, 0.2, 2)
+    assert (far.low, far.high) == (-1, 1)
+    assert np.isnan(stats.difference_of(0.2, float("nan"), 4).p)
+    assert np.isnan(stats.student_p(0.2, 0.0, 3))
+
+
+def test_noise_at_test_time_is_left_out() -> None:
+    """Mutation caught: rows of every condition pooled."""
+    rows = pd.concat([table(hit=0.8), table(entry="mlp", hit=0.3, seed=9)])
+    noisy = rows.assign(condition="babble 0 dB", prediction="fear")
+    both = pd.concat([rows.assign(condition="clean"), noisy])
+    expected = stats.paired_difference(rows, "svm", "mlp", "held", labels=LABELS)
+    assert stats.paired_difference(both, "svm", "mlp", "held", labels=LABELS) == expected
+
+
+def test_few_speakers_who_lack_classes() -> None:
+    """Two speakers, of whom one has a single class: an interval within 0..1, no warning.
+
+    A replicate that draws the same speaker twice has the other's classes absent: UAR is then over
+    those present, never NaN.
+    """
+    counts = np.array([[[3, 1, 0], [0, 0, 0], [0, 0, 0]], [[2, 2, 0], [1, 3, 1], [0, 1, 4]]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        low, high = stats.bootstrap_over_groups(counts)
+        replicates = metrics.uar_of(stats.drawn_sums(counts.astype(float), n=200, seed=0))
+    assert 0 <= low < metrics.uar_of(counts.sum(axis=0)) < high <= 1
+    expected = {metrics.uar_of(c).round(9) for c in (counts[0], counts[1], counts.sum(axis=0))}
+    assert set(replicates.round(9)) == expected
+
+
 def test_protocol_gap_is_the_mean_over_entries() -> None:
     parts = [
         table(entry=e, protocol=p, hit=h, seed=i)
