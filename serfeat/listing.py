@@ -68,7 +68,9 @@ def protocols() -> Table:
 
     table = new_table("protocol", "speakers", "parameters", "in words")
     for p in PROTOCOLS.values():
-        speakers = "held out" if p.speaker_independent else "NOT held out"
+        speakers = {True: "held out", False: "NOT held out", None: "found on the rows"}[
+            p.speaker_independent
+        ]
         defaults = ", ".join(f"{k} = {v}" for k, v in p.params.items())
         words = p.words.replace("{folds} ", "").replace("{", "").replace("}", "")
         table.add_row(p.name, speakers, defaults, words)

@@ -3,124 +3,36 @@
 A protocol says in words what it does and whether speakers are kept apart. Held-out speakers are
 the question that users have ("does it work on someone new?"); random folds answer an easier one:
 every test speaker's voice was heard in training, and are marked wherever their numbers appear.
+Where only the rows can tell (a column of folds, a published pack), it is found and said.
 
 `PROTOCOLS` is the table: name -> `Protocol`. The bare acronym LOSO is not used: speakers, sessions
-and sentences can all be "left out".
+and sentences can all be "left out". The protocols of papers, with their exact speaker lists, are
+`serfeat.packs`; near-duplicate recordings on both sides are found by `serfeat.twins`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from serfeat import packs
+from serfeat.division import Fold, Protocol, check, heard, independence
 from serfeat.errors import SplitError, did_you_mean
-from serfeat.types import Ints
+from serfeat.groupings import (
+    cross_corpus,
+    held_out_speakers,
+    kfold_of,
+    one_fold_per,
+    predefined,
+    predefined_folds,
+    random_kfold,
+    speaker_and_text,
+    within_corpus,
+)
 
-__all__ = ["PROTOCOLS", "Fold", "Protocol", "folds"]
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One division of the rows.
-
-    Parameters
-    ----------
-    name : what is held out, e.g. ``"speaker 03"``.
-    train, test : row numbers, disjoint.
-    """
-
-    name: str
-    train: Ints
-    test: Ints
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """A way of dividing a corpus.
-
-    Parameters
-    ----------
-    name : the word that recipes use.
-    speaker_independent : whether no test speaker is ever heard in training; checked on every run.
-    words : what a reader is told; may use ``{n}``, ``{column}`` and ``{folds}``.
-    make : ``make(rows, seed, **params) -> list[Fold]``.
-    params : the parameters that a recipe may set, with their defaults.
-    """
-
-    name: str
-    speaker_independent: bool
-    words: str
-    make: Callable[..., list[Fold]]
-    params: Mapping[str, Any]
-
-
-def _one_fold_per(column: str) -> Callable[..., list[Fold]]:
-    """Every distinct value of a column is the test set once."""
-
-    def make(rows: pd.DataFrame, seed: int) -> list[Fold]:  # noqa: ARG001  (nothing is random)
-        values = _column(rows, column)
-        if len(set(values)) < 2:
-            raise SplitError(
-                f"{len(set(values))} {column} in the manifest, expected 2 or more",
-                where=f"leave_one_{column}_out",
-                code="too-few-groups",
-                fix="use more recordings or another protocol",
-            )
-        noun = column.removesuffix("_id")
-        return [_fold(f"{noun} {v}", values == v) for v in sorted(set(values))]
-
-    return make
-
-
-def _speaker_kfold(rows: pd.DataFrame, seed: int, n: int) -> list[Fold]:
-    """Speakers are shuffled and dealt to n groups of nearly equal numbers of speakers."""
-    values = _column(rows, "speaker")
-    speakers = np.array(sorted(set(values)))
-    if not 2 <= n <= len(speakers):
-        raise SplitError(
-            f"n = {n} folds from {len(speakers)} speakers, expected 2 to {len(speakers)}",
-            where="speaker_kfold",
-            code="too-few-groups",
-            fix="set n in the recipe's protocol",
-        )
-    order = np.random.default_rng(seed).permutation(len(speakers))
-    groups = [sorted(speakers[order[i::n]]) for i in range(n)]
-    return [_fold(f"speakers {' '.join(g)}", np.isin(values, g)) for g in groups]
-
-
-def _random_kfold(rows: pd.DataFrame, seed: int, n: int) -> list[Fold]:
-    """Rows are shuffled and cut into n parts, whoever speaks (TIM-Net's published protocol)."""
-    if not 2 <= n <= len(rows):
-        raise SplitError(
-            f"n = {n} folds from {len(rows)} rows, expected 2 to {len(rows)}",
-            where="random_kfold",
-            code="too-few-rows",
-            fix="set n in the recipe's protocol",
-        )
-    order = np.random.default_rng(seed).permutation(len(rows))
-    width = len(str(n))
-    return [
-        _fold(f"part {i + 1:0{width}d}", np.isin(np.arange(len(rows)), part))
-        for i, part in enumerate(np.array_split(order, n))
-    ]
-
-
-def _predefined(rows: pd.DataFrame, seed: int, column: str) -> list[Fold]:  # noqa: ARG001
-    """One fold: the rows marked ``test`` in a column against those marked ``train``."""
-    values = _column(rows, column)
-    for word in ("train", "test"):
-        if word not in values:
-            raise SplitError(
-                f"no row has {word!r}, found {', '.join(sorted(set(values))[:5])}",
-                where=f"column {column}",
-                code="bad-split-column",
-            )
-    train, test = np.flatnonzero(values == "train"), np.flatnonzero(values == "test")
-    return [Fold(f"{column} = test", train, test)]
+__all__ = ["PROTOCOLS", "Fold", "Protocol", "folds", "independence"]
 
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -131,7 +43,7 @@ PROTOCOLS: dict[str, Protocol] = {
             True,
             "Each of the {folds} speakers is the test set once; the models are trained on all the "
             "others and have never heard the voice that they are tested on.",
-            _one_fold_per("speaker"),
+            one_fold_per("speaker"),
             {},
         ),
         Protocol(
@@ -139,30 +51,96 @@ PROTOCOLS: dict[str, Protocol] = {
             True,
             "The speakers are dealt to {n} groups; each group is the test set once, so that no "
             "model has heard a voice that it is tested on.",
-            _speaker_kfold,
+            kfold_of("speaker"),
             {"n": 5},
+        ),
+        Protocol(
+            "held_out_speakers",
+            True,
+            "The speakers {speakers} are the test set; the models are trained on all the others.",
+            held_out_speakers,
+            {"speakers": ""},
         ),
         Protocol(
             "leave_one_session_out",
             True,
             "Each of the {folds} recording sessions is the test set once, with all its speakers.",
-            _one_fold_per("session"),
+            one_fold_per("session"),
             {},
+            apart=("session",),
         ),
         Protocol(
             "leave_one_text_out",
-            False,
-            "Each of the {folds} sentences is the test set once. The test speakers are heard in "
-            "training, with other sentences.",
-            _one_fold_per("text_id"),
+            None,
+            "Each of the {folds} sentences is the test set once; the models are trained on the "
+            "other sentences, whoever says them.",
+            one_fold_per("text_id"),
+            {},
+            apart=("text_id",),
+        ),
+        Protocol(
+            "text_kfold",
+            None,
+            "The sentences are dealt to {n} groups; each group is the test set once, whoever says "
+            "them.",
+            kfold_of("text_id"),
+            {"n": 5},
+            apart=("text_id",),
+        ),
+        Protocol(
+            "speaker_and_text",
+            True,
+            "Speakers ({speaker_groups} groups) and sentences ({text_groups} groups; 0: each is a "
+            "group of its own) are held out together: each of the {folds} pairs of groups is the "
+            "test set once, and training has neither its speakers nor its sentences.",
+            speaker_and_text,
+            {"speaker_groups": 5, "text_groups": 2},
+            apart=("text_id",),
+        ),
+        Protocol(
+            "within_corpus",
+            True,
+            "Each corpus by itself: its speakers are dealt to {n} groups, each group is the test "
+            "set once, and the models are trained on the other speakers of the same corpus.",
+            within_corpus,
+            {"n": 5},
+        ),
+        Protocol(
+            "leave_one_corpus_out",
+            True,
+            "Each of the {folds} corpora is the test set once; the models are trained on all the "
+            "others.",
+            one_fold_per("corpus", plain=True),
+            {},
+        ),
+        Protocol(
+            "cross_corpus",
+            True,
+            "Trained on {train}, tested on {test}: other speakers, other rooms, other microphones.",
+            cross_corpus,
+            {"train": "", "test": ""},
+        ),
+        Protocol(
+            "leave_one_language_out",
+            None,
+            "Each of the {folds} languages is the test set once; the models are trained on all the "
+            "others.",
+            one_fold_per("language", plain=True),
             {},
         ),
         Protocol(
             "predefined",
-            True,
+            None,
             "The rows marked test in the manifest's column {column} against those marked train.",
-            _predefined,
+            predefined,
             {"column": "split"},
+        ),
+        Protocol(
+            "predefined_folds",
+            None,
+            "Each of the {folds} values of the manifest's column {column} is the test set once.",
+            predefined_folds,
+            {"column": "fold"},
         ),
         Protocol(
             "random_kfold",
@@ -170,15 +148,31 @@ PROTOCOLS: dict[str, Protocol] = {
             "Speaker-dependent: the recordings are shuffled into {n} parts whoever speaks, so that "
             "every test voice (and every sentence) was heard in training. Published scores of this "
             "kind say how well a model knows these speakers, not how it does on a new one.",
-            _random_kfold,
+            random_kfold,
             {"n": 10},
+        ),
+        *(
+            Protocol(
+                name,
+                None,
+                f"The folds of {title}, as {{variant}}.",
+                packs.folds_of(name),
+                {"variant": "corrected", **extra},
+                packs.notes_of(name),
+            )
+            for name, (title, extra) in packs.PACKS.items()
         ),
     )
 }
 
 
 def folds(
-    rows: pd.DataFrame, protocol: str, *, seed: int = 0, **params: Any
+    rows: pd.DataFrame,
+    protocol: str,
+    *,
+    seed: int = 0,
+    disjoint: Sequence[str] = (),
+    **params: Any,
 ) -> tuple[list[Fold], str]:
     """Divide a manifest's rows and check what the protocol promises.
 
@@ -187,11 +181,14 @@ def folds(
     rows : the manifest's rows, with columns speaker and emotion.
     protocol : key of `PROTOCOLS`.
     seed : for the protocols that shuffle.
+    disjoint : columns beside the speakers that training and test must not share, e.g. text_id and
+        session.
     **params : of the protocol, e.g. ``n=5``.
 
     Returns
     -------
-    The folds, and the protocol in words.
+    The folds, and the protocol in words, with what was found on these rows: whether speakers are
+    kept apart where the protocol cannot promise it, and how many rows a fold leaves out.
 
     Raises
     ------
@@ -201,58 +198,62 @@ def folds(
     if protocol not in PROTOCOLS:
         raise did_you_mean("protocol", protocol, PROTOCOLS)
     chosen = PROTOCOLS[protocol]
-    for name in params:
-        if name not in chosen.params:
-            raise did_you_mean(f"parameter of {protocol}", name, chosen.params or ["(none)"])
-    settings = {**chosen.params, **params}
+    settings = _settings(chosen, params)
     made = chosen.make(rows, seed, **settings)
-    _check(rows, chosen, made)
-    return made, chosen.words.format(folds=len(made), **settings)
+    check(rows, chosen, made, disjoint=disjoint)
+    words = [chosen.words.format(folds=len(made), **settings)]
+    if chosen.notes is not None:
+        words.append(chosen.notes(rows, **settings))
+    if chosen.speaker_independent is None:
+        words.append(_words_on_speakers(rows, made))
+    words += [_words_on_left_out(len(rows), made), _words_on_validation(made)]
+    return made, " ".join(w for w in words if w)
 
 
-def _check(rows: pd.DataFrame, protocol: Protocol, made: list[Fold]) -> None:
-    """Hold the folds to their promise; never trusted, whoever made them."""
-    speaker = rows["speaker"].to_numpy(dtype=str) if "speaker" in rows else None
-    emotion = rows["emotion"].to_numpy(dtype=str)
-    labels = set(emotion)
-    for fold in made:
-        where = f"{protocol.name}, {fold.name}"
-        if np.intersect1d(fold.train, fold.test).size:
-            raise SplitError("rows on both sides", where=where, code="rows-overlap")
-        if protocol.speaker_independent and speaker is not None:
-            both = sorted(set(speaker[fold.train]) & set(speaker[fold.test]))
-            if both:
-                raise SplitError(
-                    f"speaker-independent, but {', '.join(both[:5])} would be on both sides",
-                    where=where,
-                    code="speakers-overlap",
-                    fix="use a protocol that holds out speakers",
-                )
-        missing = sorted(labels - set(emotion[fold.train]))
-        if missing:
+def _settings(protocol: Protocol, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Defaults and given values, each of its default's type."""
+    for name, value in params.items():
+        if name not in protocol.params:
+            known = protocol.params or ["(none)"]
+            raise did_you_mean(f"parameter of {protocol.name}", name, known)
+        if type(value) is not type(protocol.params[name]):
+            number = isinstance(protocol.params[name], int)
             raise SplitError(
-                f"no training row has {', '.join(missing)}: a model cannot learn a label that it "
-                "never sees",
-                where=where,
-                code="label-absent",
-                fix="use fewer folds, more recordings, or leave the label out with `labels`",
+                f"{name} is {value!r}, expected {'a whole number' if number else 'text'}",
+                where=protocol.name,
+                code="bad-parameter",
+                fix="" if number else f'write {name} = "a,b"',
             )
-        if not len(fold.test):
-            raise SplitError("no test rows", where=where, code="empty-test")
+    return {**protocol.params, **params}
 
 
-def _fold(name: str, is_test: Any) -> Fold:
-    return Fold(name, np.flatnonzero(~is_test), np.flatnonzero(is_test))
+def _words_on_speakers(rows: pd.DataFrame, made: Sequence[Fold]) -> str:
+    """Say whether test speakers are heard in training; loudly where they are."""
+    if independence(rows, made)["speaker"]:
+        return "Speakers are kept apart (found on these rows): no test voice is heard in training."
+    both, total = heard(rows, made)
+    if not both:
+        return "Speaker-dependent, as far as is known: some rows do not say who speaks."
+    return (
+        f"Speaker-dependent: {both} of the {total} test speakers (summed over folds) are heard in "
+        "training."
+    )
 
 
-def _column(rows: pd.DataFrame, name: str) -> Any:
-    """Return a column as text; one that is absent or has empty cells is an error."""
-    if name not in rows or (rows[name].astype(str).str.strip() == "").any():
-        found = "is not there" if name not in rows else "has empty cells"
-        raise SplitError(
-            f"the protocol needs the manifest's column {name!r}, which {found}",
-            where="manifest",
-            code="no-" + name,
-            fix=f"add {name} to every row, or use a protocol that does not need it",
-        )
-    return rows[name].astype(str).to_numpy(dtype=str)
+def _words_on_left_out(n: int, made: Sequence[Fold]) -> str:
+    """Say how many rows a fold neither learns from nor tests."""
+    left = [n - len(f.known) - len(f.test) for f in made]
+    if not max(left):
+        return ""
+    span = f"{min(left)}" if min(left) == max(left) else f"{min(left)} to {max(left)}"
+    kept = [len(f.known) for f in made]
+    train = f"{min(kept)}" if min(kept) == max(kept) else f"{min(kept)} to {max(kept)}"
+    return f"Of the {n} rows a fold leaves out {span} and learns from {train}."
+
+
+def _words_on_validation(made: Sequence[Fold]) -> str:
+    sizes = [len(f.validation) for f in made]
+    if not max(sizes):
+        return ""
+    span = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
+    return f"A fold sets {span} of the rows that it learns from apart for choosing (validation)."
