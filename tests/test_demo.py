@@ -315,6 +315,52 @@ def test_rules_have_their_direction() -> None:
     assert median("neutral", "f0_mean") == pytest.approx(1.0, abs=0.02)
 
 
+def test_dimensions_follow_the_voice() -> None:
+    """Full-strength anger has tanh(1); arousal orders the emotions, valence has their sign.
+
+    Mutations caught: duration's factor taken without its sign (slow speech aroused), a NaN strength
+    of neutral, dB taken as a factor.
+    """
+    from serfeat.demo.rules import AROUSAL_CUES, VALENCE, Portrayal
+
+    anger = {name: rule.value for name, rule in demo.RULES["anger"].items()}
+    full = Portrayal(
+        "anger",
+        1.0,
+        **{
+            name: anger.get(f"{name}_percent", 100.0) / 100
+            for name in ("f0_mean", "f0_range", "duration", "pauses", "jitter", "articulation")
+        },
+        accent_late=1.0,
+        level_db=anger["level_db"],
+        tilt_db=anger["tilt_db"],
+        hnr_db=0.0,
+        final_st=0.0,
+    )
+    assert full.arousal == pytest.approx(np.tanh(1.0))
+    assert full.valence == -0.6
+    assert set(VALENCE) == set(demo.EMOTIONS)
+    assert set(AROUSAL_CUES) <= set(vars(full))
+    mean = {
+        emotion: np.mean(
+            [
+                [u.arousal, u.valence]
+                for s in (1, 2, 3, 4)
+                for u in [demo.utterance(f"s{s}", emotion, "t1")]
+            ],
+            axis=0,
+        )
+        for emotion in demo.EMOTIONS
+    }
+    for high in ("anger", "happiness", "fear"):
+        assert mean[high][0] > 0.3
+    for low in ("sadness", "boredom"):
+        assert mean[low][0] < -0.3
+    assert abs(mean["neutral"][0]) < 0.2
+    assert mean["neutral"][1] == 0
+    assert mean["happiness"][1] > 0.3 > -0.1 > mean["boredom"][1] > mean["anger"][1]
+
+
 def test_emotions_sound_as_the_rules_say(spoken: list[demo.Utterance]) -> None:
     """Catches a portrayal that never reaches the synthesiser, or reaches the wrong control."""
 
@@ -425,6 +471,8 @@ def test_serfeat_reads_its_manifest(corpus: Path) -> None:
     assert manifest.card.synthetic is True
     assert manifest.path("s1/s1_anger_t1.wav").is_file()
     assert manifest.rows["truth_f0_mean_hz"].dtype == np.float64
+    assert manifest.rows["arousal"].between(-1, 1).all()
+    assert manifest.rows["valence"].notna().all()
     assert manifest.rows["text_id"].iloc[0] == "t1"
 
 

@@ -4,7 +4,9 @@ Layout: ``wav/03a01Fa.wav`` (the original download.zip), the files alone, or ``a
 ``metadata.csv``. The name is speaker (2 digits), text (a01, ...), emotion, version. Labels come
 from the names alone; of ``metadata.csv`` only the listening test is taken: `listeners`,
 `recognised_pct` (share that chose the intended emotion), `natural_pct` (share that judged it
-natural).
+natural). A file ``arousal_valence_47.csv`` (file, arousal, valence; -1..1) fills these columns for
+its 47 recordings, NaN for all others; it comes with pyAudioAnalysis, and how these were rated is
+not documented.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ SPEAKERS = {
     "15": ("male", 25),
     "16": ("female", 31),
 }
+_DIMENSIONS = ("valence", "arousal")
 _LISTENERS = ("listeners", "recognised_pct", "natural_pct")
 
 
@@ -51,6 +54,7 @@ def read(root: Path) -> pd.DataFrame:
     pattern = rf"(?P<speaker>{speakers})(?P<text>[ab]\d\d)(?P<code>[WLEAFTN])(?P<version>[a-z])"
     files = named_files(root, pattern, corpus="EMO-DB", layout="wav/03a01Fa.wav")
     judged = read_table(root / "metadata.csv")
+    rated = read_table(root / "arousal_valence_47.csv")
     records = []
     for file, name in files:
         sex, age = SPEAKERS[name["speaker"]]
@@ -69,5 +73,8 @@ def read(root: Path) -> pd.DataFrame:
         if judged:
             row = judged.get(Path(file).stem, {})
             record |= {key: float(row.get(key) or "nan") for key in _LISTENERS}
+        if rated:
+            row = rated.get(Path(file).stem, {})
+            record |= {key: float(row.get(key) or "nan") for key in _DIMENSIONS}
         records.append(record)
     return rows_from_records(records)

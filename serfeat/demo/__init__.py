@@ -68,6 +68,7 @@ __all__ = [
 
 SR = 16000
 VERSION = 1  # goes up when a sample of the corpus changes
+COLUMNS = 2  # goes up when a column of the manifest does
 EMOTIONS = tuple(RULES)
 ENGINES = ("source-filter", "praat")
 MAX_SPEAKERS = 99
@@ -78,7 +79,8 @@ ROOM_DB = -68.0  # white noise of the recording, re full scale
 class Utterance:
     """A spoken sentence: samples, and what is true of them.
 
-    `x` (n,) float64, full scale 1; `sr` Hz; `strength` of the portrayal (NaN: neutral or none).
+    `x` (n,) float64, full scale 1; `sr` Hz; `strength` of the portrayal (NaN: neutral or none);
+    `arousal` and `valence`, about -1..1 (see `serfeat.demo.rules`; NaN: none).
     """
 
     x: Floats
@@ -89,6 +91,8 @@ class Utterance:
     sentence: str
     strength: float
     truth: Truth
+    arousal: float = float("nan")
+    valence: float = float("nan")
 
 
 def _stream(*words: object) -> np.random.Generator:
@@ -163,7 +167,9 @@ def utterance(speaker_name: str, emotion: str, sentence: str, *, seed: int = 0) 
         room_db=ROOM_DB,
     )
     x, truth = _sound(segments, controls, f0, quality, sr=SR, rng=rng)
-    return Utterance(x, SR, who.name, who.sex, emotion, sentence, how.strength, truth)
+    return Utterance(
+        x, SR, who.name, who.sex, emotion, sentence, how.strength, truth, how.arousal, how.valence
+    )
 
 
 def _n_formants(tract: float, sr: int) -> int:
@@ -361,7 +367,7 @@ def make_corpus(
             for j in range(1, sentences + 1)
         ],
         speak=speak,
-        card={"engine": engine, "seed": seed, "generator": VERSION},
+        card={"engine": engine, "seed": seed, "generator": VERSION, "columns": COLUMNS},
         jobs=jobs if engine == "source-filter" else 1,
         progress=progress,
     )
@@ -371,6 +377,7 @@ def _spoken(name: str, emotion: str, sentence: str, *, seed: int) -> _folder.Spo
     """One row of the source-filter corpus."""
     spoken = utterance(name, emotion, sentence, seed=seed)
     about: dict[str, str | float] = {"sex": spoken.sex, "language": "synthetic"}
+    about |= {"valence": spoken.valence, "arousal": spoken.arousal}
     about |= {"strength": spoken.strength, **spoken.truth.row()}
     return _folder.Spoken(spoken.x, spoken.sr, about)
 
@@ -389,4 +396,5 @@ def _praat_spoken(name: str, emotion: str, sentence: str, *, seed: int) -> _fold
         tilt_db=how.tilt_db,
         rng=rng,
     )
-    return _folder.Spoken(x, sr, {**about, "language": "en", "strength": how.strength})
+    about = {**about, "language": "en", "valence": how.valence, "arousal": how.arousal}
+    return _folder.Spoken(x, sr, {**about, "strength": how.strength})

@@ -8,10 +8,21 @@ Conventions
 meets weak and untypical portrayals as in a real corpus: a score of 1.0 would only show that the
 labels had been written into the audio.
 
+Dimensions
+----------
+A portrayal also has an arousal and a valence, about -1..1, so that a regression has something to
+learn. They are ours, and as synthetic as the rest. **Arousal** is read off what is really spoken:
+`AROUSAL_CUES` names five settings (mean and range of F0, tempo, level, spectral tilt), each divided
+by what the rule of anger does to it at full strength, and arousal is ``tanh`` of their mean. So
+full-strength anger has tanh(1) = .76, and a weakly portrayed one less. **Valence** is the emotion's
+own value in `VALENCE` (signs as on Russell's circle, 1980; sizes ours) times the strength: nothing
+in the voice says it but the emotion. That valence is harder to hear than arousal is so here too.
+
 Sources
 -------
 Emofilt: Burkhardt (2005), "Emofilt: the simulation of emotional speech by prosody-transformation",
-Interspeech; the values of its emotions.xml (hotAnger, joy, scared, sad, boredom).
+Interspeech; the values of its emotions.xml (hotAnger, joy, scared, sad, boredom). Russell (1980),
+"A circumplex model of affect", Journal of Personality and Social Psychology 39.
 Murray & Arnott (1993), J. Acoust. Soc. Am. 93, 1097, table I: the direction where Emofilt is
 silent. "own" marks a number of ours in that direction. Emofilt's `jitter` (5 and 10) moves the
 pitch of whole frames; taken as jitter_local it would exceed any healthy voice, so its order is
@@ -25,7 +36,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["RULES", "Portrayal", "Rule", "portray"]
+__all__ = ["AROUSAL_CUES", "RULES", "VALENCE", "Portrayal", "Rule", "portray"]
 
 STRENGTH_MEAN, STRENGTH_SD, STRENGTH_RANGE = 0.78, 0.26, (0.05, 1.2)
 HABIT_SD = 0.30  # a speaker's own size of a cue in an emotion, re the rule
@@ -88,6 +99,24 @@ RULES: dict[str, dict[str, Rule]] = {
 }
 # fmt: on
 
+VALENCE = {
+    "neutral": 0.0,
+    "anger": -0.6,
+    "happiness": 0.8,
+    "fear": -0.7,
+    "sadness": -0.6,
+    "boredom": -0.3,
+}
+
+# Setting -> what the rule of anger does to it: octaves of a factor, dB.
+AROUSAL_CUES = {
+    "f0_mean": float(np.log2(1.5)),
+    "f0_range": float(np.log2(2.0)),
+    "duration": float(np.log2(0.7)),
+    "level_db": 7.0,
+    "tilt_db": -6.0,
+}
+
 
 @dataclass(frozen=True)
 class Portrayal:
@@ -106,6 +135,21 @@ class Portrayal:
     tilt_db: float
     hnr_db: float
     final_st: float
+
+    @property
+    def arousal(self) -> float:
+        """How aroused it sounds, -1..1; see the module."""
+        cues = [
+            (getattr(self, name) if name.endswith("_db") else np.log2(getattr(self, name))) / full
+            for name, full in AROUSAL_CUES.items()
+        ]
+        return float(np.tanh(np.mean(cues)))
+
+    @property
+    def valence(self) -> float:
+        """How pleasant it is meant to be, about -1..1; see the module."""
+        strength = 0.0 if np.isnan(self.strength) else self.strength
+        return VALENCE[self.emotion] * strength
 
 
 PERCENT = ("f0_mean", "f0_range", "duration", "pauses", "jitter", "articulation", "accent_late")

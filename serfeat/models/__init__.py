@@ -1,8 +1,9 @@
 """The models: name -> factory of a scikit-learn pipeline.
 
 Every model is a pipeline whose first steps impute and scale (fitted on training rows only) and
-whose last step is a classifier with string labels; deep and classical entries go through the same
-code. `MODELS` is the table; a new model is one line.
+whose last step is a classifier with string labels, or, with ``task="regression"``, a regressor of
+dimensions (valence, arousal, dominance); deep and classical entries go through the same code.
+`MODELS` is the table; a new model is one line.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from sklearn.pipeline import Pipeline
 from serfeat.errors import ModelError, did_you_mean
 from serfeat.models.preparation import PREPARATIONS, FramePreparation, table_steps
 
-__all__ = ["MODELS", "Model", "fit", "make_model", "model_parameters"]
+__all__ = ["MODELS", "TASKS", "Model", "Task", "fit", "make_model", "model_parameters"]
+
+Task = Literal["classification", "regression"]
+TASKS: tuple[Task, ...] = ("classification", "regression")
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Model:
     make : ``make(**params) -> classifier``, the last step of the pipeline.
     params : fixed parameters of `make`; a recipe may override those that `make` accepts.
     preparation : what is done to the features first, see `serfeat.models.preparation`.
+    regressor : ``regressor(**params) -> regressor``; None for a model of classes only.
     """
 
     name: str
@@ -44,6 +49,7 @@ class Model:
     make: Callable[..., Any]
     params: Mapping[str, Any] = field(default_factory=dict)
     preparation: Literal["standard", "scaled", "plain"] = "standard"
+    regressor: Callable[..., Any] | None = None
 
 
 def _knn(**params: Any) -> Any:
@@ -82,25 +88,65 @@ def _xgb(**params: Any) -> Any:
     return BoostedTrees(**params)
 
 
+def _ridge(**params: Any) -> Any:
+    from serfeat.models.linear import RidgeLogistic
+
+    return RidgeLogistic(**params)
+
+
+def _regressor(name: str) -> Callable[..., Any]:
+    """Return the maker of a class of `serfeat.models.regression`."""
+
+    def make(**params: Any) -> Any:
+        from serfeat.models import regression
+
+        return getattr(regression, name)(**params)
+
+    return make
+
+
 def _head(head: str, **params: Any) -> Any:
     """Make a `TorchClassifier`; parameters that are not its own go to the head."""
     from serfeat.models.torch_classifier import TorchClassifier
 
-    own = set(inspect.signature(TorchClassifier.__init__).parameters) - {"self", "head_params"}
+    return _estimator(TorchClassifier, head, params)
+
+
+def _head_regressor(head: str, **params: Any) -> Any:
+    """Make a `TorchRegressor`; parameters that are not its own go to the head."""
+    from serfeat.models.torch_regressor import TorchRegressor
+
+    return _estimator(TorchRegressor, head, params)
+
+
+def _estimator(kind: Any, head: str, params: Mapping[str, Any]) -> Any:
+    own = set(inspect.signature(kind.__init__).parameters) - {"self", "head_params"}
     trainer = {k: v for k, v in params.items() if k in own}
     network = {k: v for k, v in params.items() if k not in own}
-    return TorchClassifier(head, network or None, **trainer)
+    return kind(head, network or None, **trainer)
 
 
-def _classical(name: str, level: Any, summary: str, source: str, make: Any, **params: Any) -> Model:
-    return Model(name, "classical", level, summary, source, make, params)
+# What only classes need: fixed parameters of deep models that a regressor is not given.
+_OF_CLASSES = ("class_weight", "label_smoothing")
+
+
+def _classical(
+    name: str,
+    level: Any,
+    summary: str,
+    source: str,
+    make: Any,
+    regressor: Any = None,
+    **params: Any,
+) -> Model:
+    return Model(name, "classical", level, summary, source, make, params, regressor=regressor)
 
 
 def _deep(
     name: str, level: Any, summary: str, source: str, way: Any = "standard", **params: Any
 ) -> Model:
     params = {"class_weight": "balanced", **params}
-    return Model(name, "deep", level, summary, source, _head, params, way)
+    return Model(name, "deep", level, summary, source, _head, params, way, _head_regressor)
 
 
 _DELLAERT = "Dellaert, Polzin & Waibel, ICSLP 1996"
@@ -115,6 +161,7 @@ MODELS: dict[str, Model] = {
             "k nearest neighbours on functionals",
             f"Cover & Hart 1967; for emotion {_DELLAERT}",
             _knn,
+            _regressor("NearestNeighboursRegressor"),
         ),
         _classical(
             "knn_dellaert",
@@ -157,8 +204,9 @@ MODELS: dict[str, Model] = {
             "svm",
             "functionals",
             "support vector machine, RBF or linear kernel, balanced classes",
-            "Cortes & Vapnik 1995",
+            "Cortes & Vapnik 1995; regression Drucker et al., NIPS 1996",
             _svm,
+            _regressor("SupportVectorRegressor"),
         ),
         _classical(
             "xgb",
@@ -166,6 +214,15 @@ MODELS: dict[str, Model] = {
             "gradient-boosted trees, balanced classes",
             "Chen & Guestrin 2016",
             _xgb,
+            _regressor("BoostedTreesRegressor"),
+        ),
+        _classical(
+            "ridge",
+            "functionals",
+            "linear: logistic regression with a cost of squared weights, balanced classes",
+            "Hoerl & Kennard 1970; le Cessie & van Houwelingen 1992",
+            _ridge,
+            _regressor("RidgeRegressor"),
         ),
         _deep(
             "mlp",
@@ -269,43 +326,50 @@ MODELS: dict[str, Model] = {
 }
 
 
-def make_model(name: str, *, seed: int = 0, **params: Any) -> Pipeline:
+def make_model(
+    name: str, *, seed: int = 0, task: Task = "classification", **params: Any
+) -> Pipeline:
     """Make an untrained pipeline.
 
     Parameters
     ----------
     name : key of `MODELS`.
-    seed : handed to the classifiers that draw random numbers.
-    **params : of the classifier (or, for a deep model, of the training loop or the network), and
-        `preparation`.
+    seed : handed to the classifiers and regressors that draw random numbers.
+    task : ``"classification"`` of labels, or ``"regression"`` of dimensions.
+    **params : of the classifier or regressor (or, for a deep model, of the training loop or the
+        network), and `preparation`.
+
+    Returns
+    -------
+    Pipeline whose last step is named ``"classify"`` or ``"regress"``.
 
     Raises
     ------
-    UnknownNameError : an unknown model or parameter.
+    UnknownNameError : an unknown model, task or parameter.
+    ModelError : regression by a model of classes only.
     """
-    if name not in MODELS:
-        raise did_you_mean("model", name, MODELS)
-    model = MODELS[name]
-    settings = {**model.params, **params}
+    model = _model(name, task)
+    settings = {**_fixed(model, task), **params}
     way = settings.pop("preparation", model.preparation)
     if way not in PREPARATIONS:
         raise did_you_mean(f"preparation of {name}", str(way), PREPARATIONS)
-    known = model_parameters(name)
+    known = model_parameters(name, task=task)
     for word in params:
         if word not in known:
             raise did_you_mean(f"parameter of {name}", word, known)
-    classifier = model.make(**settings)
-    if "seed" in classifier.get_params() and "seed" not in params:
-        classifier.set_params(seed=seed)
+    last = _maker(model, task)(**settings)
+    if "seed" in last.get_params() and "seed" not in params:
+        last.set_params(seed=seed)
+    verb = "classify" if task == "classification" else "regress"
     if model.level == "lld":
-        return Pipeline([("prepare", FramePreparation(way)), ("classify", classifier)])
-    return Pipeline([*table_steps(way), ("classify", classifier)])
+        return Pipeline([("prepare", FramePreparation(way)), (verb, last)])
+    return Pipeline([*table_steps(way), (verb, last)])
 
 
-def model_parameters(name: str) -> set[str]:
-    """Words that a recipe may set: the classifier's, and for a deep model its network's too."""
-    model = MODELS[name]
-    makers = [model.make(**model.params).__class__.__init__]
+def model_parameters(name: str, *, task: Task = "classification") -> set[str]:
+    """Words that a recipe may set: the estimator's, and for a deep model its network's too."""
+    model = _model(name, task)
+    makers = [_maker(model, task)(**_fixed(model, task)).__class__.__init__]
     if model.kind == "deep":
         from serfeat.heads import HEADS
 
@@ -313,6 +377,34 @@ def model_parameters(name: str) -> set[str]:
     words = {word for maker in makers for word in inspect.signature(maker).parameters}
     words -= {"self", "head", "head_params", "n_features", "n_classes"}
     return words | {"preparation"}
+
+
+def _model(name: str, task: str) -> Model:
+    """Look a model up, and whether it has this task."""
+    if name not in MODELS:
+        raise did_you_mean("model", name, MODELS)
+    if task not in TASKS:
+        raise did_you_mean("task", task, TASKS)
+    if task == "regression" and MODELS[name].regressor is None:
+        able = ", ".join(m.name for m in MODELS.values() if m.regressor is not None)
+        raise ModelError(
+            f"{name} decides between classes and has no regression",
+            where=name,
+            code="no-regressor",
+            fix=f"for valence, arousal and the like use one of {able}",
+        )
+    return MODELS[name]
+
+
+def _maker(model: Model, task: str) -> Callable[..., Any]:
+    return model.make if task == "classification" or not model.regressor else model.regressor
+
+
+def _fixed(model: Model, task: str) -> dict[str, Any]:
+    """The model's own parameters, for this task."""
+    if task == "classification":
+        return dict(model.params)
+    return {k: v for k, v in model.params.items() if k not in _OF_CLASSES}
 
 
 def fit(
@@ -325,11 +417,12 @@ def fit(
     tasks: Mapping[str, Any] | None = None,
     oracle: tuple[Any, Any] | None = None,
 ) -> Pipeline:
-    """Fit a pipeline; its classifier gets what it can use of what is known of the rows.
+    """Fit a pipeline; its last step gets what it can use of what is known of the rows.
 
     Parameters
     ----------
-    X, y : (n, k) or `Sequences`; (n,) labels.
+    X, y : (n, k) or `Sequences`; (n,) labels, or for a regressor (n,) or (n, targets) numbers, NaN
+        where a target is missing.
     groups : (n,) speakers.
     proportions : (n, n_labels) shares of the rater votes.
     tasks : name -> (n,) targets of other tasks.

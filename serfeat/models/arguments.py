@@ -5,6 +5,8 @@ Contents
 `check_settings`    : parameters that cannot be, or do not fit together.
 `as_labels`         : y as an array of classes.
 `as_proportions`    : rater votes as shares.
+`as_targets`        : dimensions as an array, NaN = missing.
+`target_scale`      : their means and standard deviations.
 `held_out_speakers` : the speakers whose clips choose the epoch.
 `class_weights`     : a weight for each class.
 """
@@ -28,9 +30,11 @@ __all__ = [
     "Labels",
     "as_labels",
     "as_proportions",
+    "as_targets",
     "check_settings",
     "class_weights",
     "held_out_speakers",
+    "target_scale",
 ]
 
 Labels = NDArray[Any]
@@ -118,6 +122,49 @@ def as_proportions(proportions: Any, n: int, n_classes: int) -> Floats | None:
             fix="leave these clips out",
         )
     return np.asarray(shares / sums[:, None])
+
+
+def as_targets(y: Any, n: int, *, estimator: str) -> Floats:
+    """Return y as (n, targets) float64, NaN = missing; `estimator` is the name for the message.
+
+    Raises
+    ------
+    ModelError : no y, no numbers, infinity, another number of rows.
+    """
+    if y is None:
+        raise ModelError(
+            f"{estimator} requires y to be passed, but the target y is None", code="no-labels"
+        )
+    try:
+        values = np.asarray(y, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ModelError(
+            f"{estimator} learns numbers, and y holds {type(np.asarray(y).flat[0]).__name__}",
+            code="bad-targets",
+            fix="use a column of numbers, or the task classification",
+        ) from None
+    values = values.reshape(len(values), -1) if values.ndim else values[None, None]
+    if np.isinf(values).any() or len(values) != n:
+        raise ModelError(
+            f"y holds {len(values)} rows for {n} clips, or infinity", code="bad-targets"
+        )
+    return values
+
+
+def target_scale(targets: Floats) -> tuple[Floats, Floats]:
+    """Means and standard deviations (targets,) of (n, targets); a constant target has 1.
+
+    Raises
+    ------
+    ModelError : a target that no row has.
+    """
+    if empty := np.flatnonzero(np.isnan(targets).all(axis=0)).tolist():
+        raise ModelError(
+            f"target number {empty[0] + 1} of {targets.shape[1]} has no value in training",
+            code="bad-targets",
+        )
+    spread = np.nanstd(targets, axis=0)
+    return np.nanmean(targets, axis=0), np.where(spread > 0, spread, 1.0)
 
 
 def held_out_speakers(

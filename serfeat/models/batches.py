@@ -13,10 +13,12 @@ Contents
 `batches`  : which clips go together in an epoch.
 `padded`   : tensors of some clips.
 `logits`   : a module applied to all clips.
+`outputs`  : the same for every task of a multi-task module.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,7 +30,7 @@ from serfeat.errors import ModelError
 from serfeat.sequences import Sequences
 from serfeat.types import Floats32, Ints
 
-__all__ = ["POOL", "as_clips", "batches", "logits", "padded"]
+__all__ = ["POOL", "as_clips", "batches", "logits", "outputs", "padded"]
 
 POOL = 8  # batches that are sorted by length together
 
@@ -109,12 +111,27 @@ def padded(
 
 def logits(module: nn.Module, clips: Sequences, batch_size: int) -> Tensor:
     """(n, n_classes) float64 on the CPU, in the order of the clips; sets evaluation mode."""
+    return _applied(module, lambda x, n: {"": module(x, n)}, clips, batch_size)[""]
+
+
+def outputs(module: nn.Module, clips: Sequences, batch_size: int) -> dict[str, Tensor]:
+    """Task -> (n, outputs) of a `serfeat.heads.multi_task.MultiTask`, as `logits` gives them."""
+    return _applied(module, module.outputs, clips, batch_size)  # type: ignore[arg-type]
+
+
+def _applied(
+    module: nn.Module,
+    call: Callable[[Tensor, Tensor], Mapping[str, Tensor]],
+    clips: Sequences,
+    batch_size: int,
+) -> dict[str, Tensor]:
     device = next(module.parameters()).device
     module.eval()
     order = np.argsort(clips.lengths, kind="stable")
-    parts = []
+    parts: list[Mapping[str, Tensor]] = []
     with torch.inference_mode():
         for begin in range(0, len(order), batch_size):
             x, lengths = padded(clips, order[begin : begin + batch_size], device)
-            parts.append(module(x, lengths).double().cpu())
-    return torch.cat(parts)[torch.from_numpy(np.argsort(order))]
+            parts.append({k: v.double().cpu() for k, v in call(x, lengths).items()})
+    back = torch.from_numpy(np.argsort(order))
+    return {name: torch.cat([part[name] for part in parts])[back] for name in parts[0]}

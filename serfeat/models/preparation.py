@@ -7,7 +7,8 @@ take NaN itself, and then would compete under other rules.
 
 A network that was published without any of this, or that reads columns by their place (the samples
 of a waveform, an encoder's values), says so: ``"scaled"`` imputes and z-scores and leaves every
-column where it is, ``"plain"`` only imputes.
+column where it is, ``"plain"`` only imputes. ``"unscaled"`` is the standard without the z-scores,
+and `WITHOUT_SCALING` says what takes the place of each where a comparison normalises nothing.
 """
 
 from __future__ import annotations
@@ -23,20 +24,30 @@ from sklearn.preprocessing import StandardScaler
 from serfeat.sequences import Sequences
 from serfeat.types import Floats
 
-__all__ = ["PREPARATIONS", "FramePreparation", "table_steps"]
+__all__ = ["PREPARATIONS", "WITHOUT_SCALING", "FramePreparation", "table_steps"]
 
-PREPARATIONS = ("standard", "scaled", "plain")
+PREPARATIONS = ("standard", "scaled", "unscaled", "plain")
+
+WITHOUT_SCALING = {
+    "standard": "unscaled",
+    "scaled": "plain",
+    "unscaled": "unscaled",
+    "plain": "plain",
+}
+
+_STANDARD = ("standard", "unscaled")  # with indicators, without constant columns
+_SCALED = ("standard", "scaled")
 
 
 def table_steps(way: str = "standard") -> list[tuple[str, Any]]:
     """Make the preparing steps of a pipeline on tables (n, k); `way` is one of `PREPARATIONS`."""
     imputer = SimpleImputer(
-        strategy="median", add_indicator=way == "standard", keep_empty_features=True
+        strategy="median", add_indicator=way in _STANDARD, keep_empty_features=True
     )
     steps: list[tuple[str, Any]] = [("impute", imputer)]
-    if way == "standard":
+    if way in _STANDARD:
         steps.append(("vary", VarianceThreshold()))
-    if way != "plain":
+    if way in _SCALED:
         steps.append(("scale", StandardScaler()))
     return steps
 
@@ -68,12 +79,13 @@ class FramePreparation(TransformerMixin, BaseEstimator):
             filled = np.where(all_missing, 0.0, values)
             self.median_ = np.nanmedian(filled, axis=0)
             varies = np.nanmax(filled, axis=0) > np.nanmin(filled, axis=0)
-        standard = self.way == "standard"
+        standard = self.way in _STANDARD
         self.missing_ = np.flatnonzero(undefined.any(axis=0) & standard)
         self.keep_ = np.flatnonzero(varies | (not standard))
         self.n_features_in_ = X.shape[1]
-        if self.way == "plain":
-            self.mean_, self.scale_ = np.zeros(X.shape[1]), np.ones(X.shape[1])
+        if self.way not in _SCALED:
+            width = len(self.keep_) + len(self.missing_)
+            self.mean_, self.scale_ = np.zeros(width), np.ones(width)
             return self
         prepared = self._filled(X)
         self.mean_ = prepared.mean(axis=0)

@@ -47,8 +47,10 @@ __all__ = ["fit_stacked", "stackable"]
 _ALONE = ("stages", "tasks", "augment", "patience", "clip_norm", "checkpoint")
 
 
-def stackable(model: TorchClassifier) -> bool:
-    """Whether `fit_stacked` can train this model."""
+def stackable(model: Any) -> bool:
+    """Whether `fit_stacked` can train this model; no regressor."""
+    if not isinstance(model, TorchClassifier):
+        return False
     plain = all(getattr(model, name) is None for name in _ALONE)
     return plain and model.selection == "last" and model.optimizer in ("adam", "adamw")
 
@@ -94,6 +96,7 @@ def fit_stacked(
     for fold, module, history in zip(folds, modules, histories, strict=True):
         model = fold.model
         model.classes_, model.validation_groups_ = fold.classes, []
+        model.task_cards_ = {}
         model._keep(module, history, model.epochs, fold.sizes)
     return models
 

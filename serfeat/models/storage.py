@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from serfeat.errors import ModelError
+from serfeat.errors import MissingExtraError, ModelError
 from serfeat.files import committed, sha256
 
 __all__ = ["load_model", "save_model"]
@@ -32,11 +32,17 @@ TRUSTED = (
     "serfeat.models.classical.SupportVectors",
     "serfeat.models.dellaert.MaximumLikelihoodBayes",
     "serfeat.models.gmm.GMMClassifier",
+    "serfeat.models.linear.RidgeLogistic",
     "serfeat.models.preparation.FramePreparation",
+    "serfeat.models.regression.NearestNeighboursRegressor",
+    "serfeat.models.regression.RidgeRegressor",
+    "serfeat.models.regression.SupportVectorRegressor",
     "serfeat.models.specialists.SubspaceSpecialists",
     "sklearn.metrics._dist_metrics.EuclideanDistance64",
     "sklearn.neighbors._kd_tree.KDTree",
 )
+
+_TORCH = {"TorchClassifier": "torch", "TorchRegressor": "torch_regressor"}  # class -> kind of step
 
 
 def save_model(pipeline: Pipeline, folder: Path, card: Mapping[str, Any]) -> None:
@@ -113,7 +119,7 @@ def load_model(folder: Path) -> tuple[Pipeline, dict[str, Any]]:
 def _save_step(name: str, step: Any, folder: Path) -> dict[str, Any]:
     """Write one step and return what the card says of it."""
     kind = type(step).__name__
-    if kind == "TorchClassifier":
+    if kind in _TORCH:
         from safetensors.numpy import save_file
 
         tensors, card = step.state()
@@ -121,7 +127,7 @@ def _save_step(name: str, step: Any, folder: Path) -> dict[str, Any]:
         contiguous = {k: np.ascontiguousarray(v) for k, v in tensors.items()}
         with committed(folder / file) as temporary:
             save_file(contiguous, temporary)
-        return {"name": name, "kind": "torch", "file": file, "card": card}
+        return {"name": name, "kind": _TORCH[kind], "file": file, "card": card}
     if kind == "BoostedTrees":
         file = f"{name}.ubj"
         with committed(folder / file) as temporary:
@@ -132,6 +138,18 @@ def _save_step(name: str, step: Any, folder: Path) -> dict[str, Any]:
             "n_features_in": step.n_features_in_,
         }
         return {"name": name, "kind": "xgboost", "file": file, "card": card}
+    if kind == "BoostedTreesRegressor":
+        file = f"{name}.ubj"
+        with committed(folder / file) as temporary:
+            temporary.write_bytes(bytes(step.booster_.save_raw("ubj")))
+        card = {
+            "params": step.get_params(),
+            "mean": step.mean_.tolist(),
+            "scale": step.scale_.tolist(),
+            "flat": bool(step.flat_),
+            "n_features_in": step.n_features_in_,
+        }
+        return {"name": name, "kind": "xgboost_regressor", "file": file, "card": card}
     import skops.io
 
     file = f"{name}.skops"
@@ -149,14 +167,29 @@ def _load_step(step: Mapping[str, Any], file: Path, files: Mapping[str, str]) ->
         from serfeat.models.torch_classifier import TorchClassifier
 
         return TorchClassifier.from_state(load_file(file), step["card"])
+    if step["kind"] == "torch_regressor":
+        from safetensors.numpy import load_file
+
+        from serfeat.models.torch_regressor import TorchRegressor
+
+        return TorchRegressor.from_state(load_file(file), step["card"])
+    if step["kind"] == "xgboost_regressor":
+        from serfeat.models.regression import BoostedTreesRegressor
+
+        regressor = BoostedTreesRegressor(**step["card"]["params"])
+        regressor.n_features_in_ = step["card"]["n_features_in"]
+        regressor.mean_ = np.array(step["card"]["mean"])
+        regressor.scale_ = np.array(step["card"]["scale"])
+        regressor.flat_ = step["card"]["flat"]
+        regressor.booster_ = _booster(file)
+        return regressor
     if step["kind"] == "xgboost":
-        from serfeat.models.classical import BoostedTrees, _xgboost
+        from serfeat.models.classical import BoostedTrees
 
         model = BoostedTrees(**step["card"]["params"])
         model.classes_ = np.array(step["card"]["classes"])
         model.n_features_in_ = step["card"]["n_features_in"]
-        model.booster_ = _xgboost().Booster()
-        model.booster_.load_model(bytearray(file.read_bytes()))
+        model.booster_ = _booster(file)
         return model
     if step["kind"] == "skops":
         import skops.io
@@ -171,6 +204,17 @@ def _load_step(step: Mapping[str, Any], file: Path, files: Mapping[str, str]) ->
             )
         return skops.io.load(file, trusted=list(TRUSTED))
     raise ModelError(f"unknown kind of step {step['kind']!r}", where=file, code="bad-card")
+
+
+def _booster(file: Path) -> Any:
+    """Read trees that XGBoost wrote."""
+    try:
+        import xgboost
+    except ImportError:
+        raise MissingExtraError.of("xgboost", "boost", "a stored model xgb") from None
+    booster = xgboost.Booster()
+    booster.load_model(bytearray(file.read_bytes()))
+    return booster
 
 
 def _digest(card: Mapping[str, Any]) -> str:

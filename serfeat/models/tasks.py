@@ -2,8 +2,9 @@
 
 Contents
 --------
-`Task`       : one of them, with its targets.
-`read_tasks` : all of them, checked.
+`Task`         : one of them, with its targets.
+`read_tasks`   : all of them, checked.
+`read_outputs` : from what a network puts out to what it says of a clip.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from numpy.typing import ArrayLike, NDArray
 from serfeat.errors import ModelError, did_you_mean
 from serfeat.models.losses import ccc_loss, mse_loss
 from serfeat.models.objectives import Classification, Regression
-from serfeat.types import Bools
+from serfeat.types import Bools, Floats
 
-__all__ = ["LOSSES", "Task", "read_tasks"]
+__all__ = ["LOSSES", "Task", "read_outputs", "read_tasks"]
 
 LOSSES = ("ccc", "mse", "classes", "adversarial")
 MEASURES = {"ccc": ccc_loss, "mse": mse_loss}
@@ -37,6 +38,8 @@ class Task:
     size : outputs.
     values : (n,) classes as int64, -1 where missing, or z-scored dimensions as float32, NaN where
         missing.
+    classes : their names, () for a dimension.
+    centre, scale : mean and standard deviation of a dimension in training.
     """
 
     name: str
@@ -44,6 +47,14 @@ class Task:
     weight: float
     size: int
     values: NDArray[Any]
+    classes: tuple[str, ...] = ()
+    centre: float = 0.0
+    scale: float = 1.0
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """What turns outputs into predictions, as JSON can hold it; see `read_outputs`."""
+        return {"classes": list(self.classes), "centre": self.centre, "scale": self.scale}
 
     def objective(self, device: torch.device) -> Classification | Regression:
         """Return the objective, its targets on a device."""
@@ -87,14 +98,35 @@ def read_tasks(
                 f"task {name!r} has {len(values)} targets for {len(training)} clips",
                 code="bad-targets",
             )
-        make = _dimension if loss in MEASURES else _classes
-        size, column = make(name, values, training)
-        found.append(Task(name, str(loss), weight, size, column))
+        if loss in MEASURES:
+            column, centre, scale = _dimension(name, values, training)
+            found.append(Task(name, str(loss), weight, 1, column, (), centre, scale))
+        else:
+            column, classes = _classes(name, values, training)
+            found.append(Task(name, str(loss), weight, len(classes), column, classes))
     return found
 
 
-def _dimension(name: str, values: NDArray[Any], training: Bools) -> tuple[int, NDArray[Any]]:
-    """One output, z-scored by the training rows."""
+def read_outputs(card: Mapping[str, Any], outputs: Floats) -> NDArray[Any]:
+    """Turn (n, outputs) of a task into predictions (n,).
+
+    Parameters
+    ----------
+    card : `Task.card`.
+
+    Returns
+    -------
+    The most probable class as text, or float64 on the dimension's own scale.
+    """
+    if card["classes"]:
+        return np.asarray(np.array(card["classes"])[outputs.argmax(axis=1)])
+    return np.asarray(outputs[:, 0] * card["scale"] + card["centre"])
+
+
+def _dimension(
+    name: str, values: NDArray[Any], training: Bools
+) -> tuple[NDArray[Any], float, float]:
+    """One output, z-scored by the training rows; their mean and standard deviation."""
     try:
         numbers = values.astype(np.float64)
     except (TypeError, ValueError):
@@ -106,11 +138,13 @@ def _dimension(name: str, values: NDArray[Any], training: Bools) -> tuple[int, N
     known = numbers[training & np.isfinite(numbers)]
     if not len(known):
         raise ModelError(f"task {name!r} has no target in training", code="bad-targets")
-    scale = known.std() or 1.0
-    return 1, ((numbers - known.mean()) / scale).astype(np.float32)
+    centre, scale = float(known.mean()), float(known.std()) or 1.0
+    return ((numbers - centre) / scale).astype(np.float32), centre, scale
 
 
-def _classes(name: str, values: NDArray[Any], training: Bools) -> tuple[int, NDArray[Any]]:
+def _classes(
+    name: str, values: NDArray[Any], training: Bools
+) -> tuple[NDArray[Any], tuple[str, ...]]:
     """As many outputs as classes in training; other values are missing."""
     missing = np.array([v is None or v != v or v == "" for v in values.tolist()])
     words = np.where(missing, "", values.astype(str))
@@ -119,4 +153,5 @@ def _classes(name: str, values: NDArray[Any], training: Bools) -> tuple[int, NDA
         raise ModelError(f"task {name!r} has no target in training", code="bad-targets")
     positions = np.searchsorted(classes, words).clip(max=len(classes) - 1)
     known = classes[positions] == words
-    return len(classes), np.where(known & ~missing, positions, -1).astype(np.int64)
+    column = np.where(known & ~missing, positions, -1).astype(np.int64)
+    return column, tuple(str(c) for c in classes)

@@ -36,9 +36,9 @@ from serfeat.models.arguments import (
     class_weights,
     held_out_speakers,
 )
-from serfeat.models.batches import as_clips, logits
+from serfeat.models.batches import as_clips, logits, outputs
 from serfeat.models.objectives import Classification, MultiTask, Objective
-from serfeat.models.tasks import Task, read_tasks
+from serfeat.models.tasks import Task, read_outputs, read_tasks
 from serfeat.models.torch_estimator import TorchEstimator
 from serfeat.sequences import Sequences
 from serfeat.types import Bools, Floats, Ints
@@ -103,6 +103,7 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
         dropout), validation_uar (None if none is held out), seconds.
     selected_epoch_ : the epoch whose weights were kept, from 1.
     validation_groups_ : the held-out speakers, empty unless ``"validation"``.
+    task_cards_ : what turns the further tasks' outputs into predictions.
     """
 
     def __init__(
@@ -225,6 +226,7 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
         )
         self.classes_ = classes
         self.validation_groups_ = speakers
+        self.task_cards_ = {task.name: task.card for task in others}
         return self
 
     def predict_proba(self, X: Any) -> Floats:
@@ -237,6 +239,22 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
         best = self.predict_proba(X).argmax(axis=1)
         return np.asarray(self.classes_[best])
 
+    def predict_tasks(self, X: Any) -> dict[str, NDArray[Any]]:
+        """Say of each clip what the further tasks ask.
+
+        Returns
+        -------
+        Task -> (n,): a dimension as float64 on its own scale, classes as text. Empty without
+        `tasks`. An adversarial task's own classifier is among them: at chance, the head forgot.
+        """
+        clips = as_clips(self, X, training=False)
+        if not self.task_cards_:
+            return {}
+        found = self._applied(outputs, clips)
+        return {
+            name: read_outputs(card, found[name].numpy()) for name, card in self.task_cards_.items()
+        }
+
     # ------------------------------------------------------------------ storing
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -244,6 +262,7 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
         tensors, card = super().state()
         card["classes"] = self.classes_.tolist()
         card["validation_groups"] = list(self.validation_groups_)
+        card["tasks"] = self.task_cards_
         return tensors, card
 
     @classmethod
@@ -261,6 +280,7 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
         model = cls(**params)
         model.classes_ = np.array(card["classes"])
         model.validation_groups_ = list(card["validation_groups"])
+        model.task_cards_ = dict(card.get("tasks", {}))
         model._load(tensors, card)
         return model
 

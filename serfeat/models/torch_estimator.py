@@ -208,12 +208,17 @@ class TorchEstimator(BaseEstimator):
 
     def _outputs(self, clips: Sequences) -> Tensor:
         """Apply the trained module: (n, outputs of the main task)."""
+        outputs: Tensor = self._applied(logits, clips)
+        return outputs
+
+    def _applied(self, function: Callable[..., Any], clips: Sequences) -> Any:
+        """Call ``function(module, clips, batch_size)`` on the device of the settings."""
         check_is_fitted(self, "module_")
         device = resolve_device(self.device)
         with threads(self.threads):
-            outputs = logits(self.module_.to(device), clips, self.batch_size)
+            found = function(self.module_.to(device), clips, self.batch_size)
             self.module_.cpu()
-        return outputs
+        return found
 
     # ------------------------------------------------------------------ storing
 

@@ -16,7 +16,12 @@ from sklearn.base import RegressorMixin
 from torch import nn
 
 from serfeat.errors import ModelError, did_you_mean
-from serfeat.models.arguments import check_settings, held_out_speakers
+from serfeat.models.arguments import (
+    as_targets,
+    check_settings,
+    held_out_speakers,
+    target_scale,
+)
 from serfeat.models.batches import as_clips, logits
 from serfeat.models.losses import ccc_loss
 from serfeat.models.objectives import Regression
@@ -134,11 +139,7 @@ class TorchRegressor(RegressorMixin, TorchEstimator):
             held_out, self.validation_groups_ = held_out_speakers(
                 one_class, groups, fraction=self.validation_fraction, seed=self.seed
             )
-        known = np.where(held_out[:, None], np.nan, targets)
-        if np.isnan(known).all(axis=0).any():
-            raise ModelError("a column of y has no value in training", code="bad-targets")
-        self.mean_, self.scale_ = np.nanmean(known, axis=0), np.nanstd(known, axis=0)
-        self.scale_[self.scale_ == 0] = 1.0
+        self.mean_, self.scale_ = target_scale(np.where(held_out[:, None], np.nan, targets))
         scaled = torch.from_numpy(((targets - self.mean_) / self.scale_).astype(np.float32))
         score = None
         if self.selection == "validation":
@@ -197,18 +198,8 @@ class TorchRegressor(RegressorMixin, TorchEstimator):
 
     def _targets(self, y: Any, n: int) -> Floats:
         """Return y as (n, targets)."""
-        if y is None:
-            raise ModelError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None",
-                code="no-labels",
-            )
-        values = np.asarray(y, dtype=np.float64)
-        self._flat = values.ndim == 1
-        values = values.reshape(len(values), -1)
-        if len(values) != n or np.isinf(values).any():
-            raise ModelError(
-                f"y holds {len(values)} rows for {n} clips, or infinity", code="bad-targets"
-            )
+        values = as_targets(y, n, estimator=type(self).__name__)
+        self._flat = np.asarray(y).ndim == 1
         return values
 
     def _score(self, clips: Sequences, truth: torch.Tensor) -> Any:

@@ -57,6 +57,13 @@ def test_emodb(emodb_root: Path) -> None:
         assert list(table[column]) == list(m.rows[column]), column
     assert list(table["age"].astype(float)) == list(m.rows["age"])
     assert row(m, "audio/03a01Fa.flac")["recognised_pct"] == 90.0
+    # 47 recordings were rated; means by an independent reading of the table
+    rated = pd.read_csv(emodb_root / "arousal_valence_47.csv")
+    for column in ("valence", "arousal"):
+        assert m.rows[column].notna().sum() == 47
+        assert m.rows[column].sum() == pytest.approx(rated[column].sum())
+    assert row(m, "audio/03a07Wc.flac")["valence"] == -0.7
+    assert row(m, "audio/03a07Wc.flac")["arousal"] == 0.7
 
 
 @pytest.mark.corpus
