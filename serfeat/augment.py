@@ -26,7 +26,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.fft
@@ -34,10 +34,21 @@ import scipy.fft
 from serfeat.errors import FeatureError, did_you_mean
 from serfeat.types import Floats
 
-__all__ = ["Version", "stretched"]
+__all__ = ["Change", "Version", "hiss", "stretched"]
 
 LENGTH = 0.030  # s: segments of WSOLA
 TOLERANCE = 0.010  # s: how far a segment may move to fit the one before
+
+
+class Change(Protocol):
+    """What is done to a clip before its features: a `Version`, or a condition of the test."""
+
+    @property
+    def identity(self) -> str:
+        """Text that changes with every setting and version: part of the cache key."""
+
+    def __call__(self, x: Floats, sr: int, *, speaker: str = "") -> Floats:
+        """Change (n,) samples at `sr` Hz of a clip of this speaker ("corpus/speaker")."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +96,19 @@ class Version:
                 )
         return cls(**words)
 
-    def __call__(self, x: Floats, sr: int) -> Floats:
+    @property
+    def identity(self) -> str:
+        """Every setting, as text."""
+        return repr(self)
+
+    def __call__(self, x: Floats, sr: int, *, speaker: str = "") -> Floats:  # noqa: ARG002
         """Make this version of a clip.
 
         Parameters
         ----------
         x : (n,) samples.
         sr : Hz.
+        speaker : of the clip; does not matter.
 
         Returns
         -------
@@ -119,13 +136,19 @@ def _faster(x: Floats, sr: int, factor: float) -> Floats:
     return np.asarray(soxr.resample(x, sr * factor, sr, quality="HQ"), dtype=np.float64)
 
 
-def _noise(x: Floats, snr: float, pink: bool, rng: np.random.Generator) -> Floats:
-    """Noise whose power is `snr` dB below that of x; none for a silent clip."""
-    noise = rng.standard_normal(len(x))
-    if pink:
+def hiss(n: int, rng: np.random.Generator, *, pink: bool = False) -> Floats:
+    """(n,) white noise of power 1, or noise whose power falls with 1/f (10 dB per decade)."""
+    noise = rng.standard_normal(n)
+    if pink and n:
         spectrum = scipy.fft.rfft(noise)
         spectrum /= np.sqrt(np.maximum(np.arange(len(spectrum)), 1))
-        noise = scipy.fft.irfft(spectrum, len(x))
+        noise = scipy.fft.irfft(spectrum, n)
+    return np.asarray(noise)
+
+
+def _noise(x: Floats, snr: float, pink: bool, rng: np.random.Generator) -> Floats:
+    """Noise whose power is `snr` dB below that of x; none for a silent clip."""
+    noise = hiss(len(x), rng, pink=pink)
     power = float(np.var(x))
     return np.asarray(noise * np.sqrt(power / 10 ** (snr / 10) / np.mean(noise**2)))
 

@@ -145,6 +145,7 @@ class _Clip:
     end: float
     key: str = ""
     row: int = -1  # of the manifest
+    speaker: str = ""
 
 
 def extract(
@@ -259,7 +260,9 @@ def _as_manifest(source: Manifest | str | Path) -> Manifest:
 def _keyed(manifest: Manifest) -> tuple[list[_Clip], list[Failure]]:
     """Give every clip of the manifest its content key; files that cannot be read are failures."""
     clips, failures, hashes = [], [], dict[str, str | SerfeatError]()
-    for row, (file, start, end) in enumerate(manifest.rows.index):
+    speakers = manifest.rows["corpus"].astype(str) + "/" + manifest.rows["speaker"].astype(str)
+    index = zip(manifest.rows.index, speakers, strict=True)
+    for row, ((file, start, end), speaker) in enumerate(index):
         first, last = start.total_seconds(), end.total_seconds() if end is not pd.NaT else np.nan
         clip = _Clip(file, Path(), first, last)
         try:
@@ -273,7 +276,8 @@ def _keyed(manifest: Manifest) -> tuple[list[_Clip], list[Failure]]:
             hashes[file] = error
             failures.append(_failure(clip, "read", error.code, str(error)))
             continue
-        clips.append(_Clip(file, path, first, last, Store.key(content, first, last), row))
+        key = Store.key(content, first, last)
+        clips.append(_Clip(file, path, first, last, key, row, speaker))
     return clips, failures
 
 
@@ -297,7 +301,8 @@ def _compute_batch(
                     code="too-short",
                 )
             stage = "features"
-            values = features.compute(audio.x, level).astype(np.float32, copy=False)
+            values = features.compute(audio.x, level, speaker=clip.speaker)
+            values = values.astype(np.float32, copy=False)
             rows.append(Row(clip.key, values, audio.flags, seconds))
         except SerfeatError as error:
             failed[clip.key] = _failure(clip, stage, error.code, str(error))

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from serfeat.augment import Version
+from serfeat.augment import Change
 from serfeat.denoise import PREPARATIONS, Preparation
 from serfeat.encoders import EncoderColumns
 from serfeat.errors import FeatureError, did_you_mean
@@ -68,7 +68,8 @@ class FeatureSet:
     backend : key of `serfeat.lld.backends.BACKENDS`, whose descriptors are taken where it has them.
     keep : the columns of ``"functionals"`` that are given, in this order; none named: all of them.
     encoder : a layer of a pretrained encoder whose columns stand after all others.
-    augment : computes the set on another version of every clip, for training.
+    augment : computes the set on another version of every clip, for training, or under a condition
+        of the test (`serfeat.conditions`).
     fit : samples that every clip is brought to first, by zeros on both sides or by cutting both
         ends (see `serfeat.lld.mfcc.centre_fit`); 0 leaves it. Frames are then those of the fitted
         clip: for networks that were published so, not for measuring.
@@ -93,7 +94,7 @@ class FeatureSet:
     smooth: int = 1
     sparse: bool = False
     encoder: EncoderColumns | None = None
-    augment: Version | None = None
+    augment: Change | None = None
     fit: int = 0
 
     @cached_property
@@ -198,13 +199,14 @@ class FeatureSet:
         if self.encoder is not None:
             self.encoder.require()
 
-    def compute(self, x: Reals, level: Level) -> Reals:
+    def compute(self, x: Reals, level: Level, *, speaker: str = "") -> Reals:
         """Compute the set on one clip at the set's rate.
 
         Parameters
         ----------
         x : (n,) mono in [-1, 1] at `sr`.
         level : ``"lld"`` or ``"functionals"``.
+        speaker : "corpus/speaker" of the clip, which a condition of the test may ask for.
 
         Returns
         -------
@@ -212,7 +214,7 @@ class FeatureSet:
         float32 for the frames of a clip of more than ten minutes and for those of an encoder alone.
         """
         if self.augment is not None:
-            x = self.augment(np.asarray(x, dtype=np.float64), self.sr)
+            x = self.augment(np.asarray(x, dtype=np.float64), self.sr, speaker=speaker)
         if self.fit:
             x = centre_fit(x, self.fit)
         for step in _preparations(self.prepare):
@@ -352,7 +354,7 @@ class FeatureSet:
         if self.encoder is not None:
             settings["encoder"] = self.encoder.fingerprint()
         if self.augment is not None:
-            settings["augment"] = repr(self.augment)
+            settings["augment"] = self.augment.identity
         if self.fit:
             settings["fit"] = self.fit
         if self.prepare:

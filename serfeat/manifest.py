@@ -10,6 +10,8 @@ Conventions
   votes_<emotion> (raters who chose it). Extra columns are kept.
 * `Manifest.path` is lexical: ``..``, absolute names and URLs cannot leave the root; links inside
   the root are followed, because corpora are often kept behind links.
+* A manifest of several corpora (`serfeat.joined`) has a root for each: the first folder of a file
+  is then the corpus, and `Manifest.roots` says where its audio lies. Nothing is copied or linked.
 
 Contents
 --------
@@ -112,12 +114,15 @@ class Manifest:
     root : folder of the audio.
     name : short name for tables and titles.
     card : what is known about the corpus, if anything.
+    roots : first folder of a file -> the folder that the rest of its name is relative to, for the
+        files whose audio does not lie below `root`.
     """
 
     rows: pd.DataFrame
     root: Path
     name: str
     card: Card | None = None
+    roots: Mapping[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if tuple(self.rows.index.names) != INDEX:
@@ -161,6 +166,10 @@ class Manifest:
         ------
         ManifestError : a name that would leave the root.
         """
+        first, _, rest = file.partition("/")
+        if first in self.roots:
+            root = self.roots[first]
+            return root / inside(rest, root, where=f"{self.name}, {first}")
         return self.root / inside(file, self.root, where=self.name)
 
     def select(self, **wanted: str | float | Iterable[Any]) -> Manifest:

@@ -98,7 +98,8 @@ def read_manifest(
         else:
             rows[name] = pd.Series(texts, rows.index, dtype=object).astype(str)
     card = Card(**about["card"]) if "card" in about else None
-    return Manifest(rows, folder, corpus, card)
+    roots = {} if root is not None else about.get("roots", {})
+    return Manifest(rows, folder, corpus, card, {k: path.parent / v for k, v in roots.items()})
 
 
 def write_manifest(manifest: Manifest, path: str | Path) -> Path:

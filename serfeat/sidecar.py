@@ -1,8 +1,9 @@
 """The side-car of a manifest: ``<stem>.toml`` beside the CSV holds what a CSV cannot.
 
 Table ``[manifest]``: corpus, root (of the audio, relative to the CSV), rows, sha256 (of the CSV),
-numeric (the columns that hold numbers), licence, synthetic. Table ``[card]``: what is known about
-the corpus, short. Another TOML in its place (a corpus card, say) is neither read nor overwritten.
+numeric (the columns that hold numbers), licence, synthetic. Table ``[roots]``, of several corpora:
+first folder of a file -> root of its audio. Table ``[card]``: what is known about the corpus,
+short. Another TOML in its place (a corpus card, say) is neither read nor overwritten.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def read_sidecar(path: Path, n_rows: int) -> dict[str, Any]:
 
     Returns
     -------
-    The table ``[manifest]``, and under ``card`` the arguments of a `Card`, if there is one.
+    The table ``[manifest]``; under ``card`` the arguments of a `Card`, under ``roots`` the roots of
+    several corpora, if there are any.
 
     Raises
     ------
@@ -64,6 +66,8 @@ def read_sidecar(path: Path, n_rows: int) -> dict[str, Any]:
             f"{path} was changed after it was written ({beside.name} has another sha256)",
             stacklevel=3,
         )
+    if "roots" in content:
+        about["roots"] = {str(k): str(v) for k, v in content["roots"].items()}
     if "card" in content:
         card = {k: v for k, v in content["card"].items() if k in _OF_CARD}
         about["card"] = {k: tuple(v) if isinstance(v, list) else v for k, v in card.items()}
@@ -95,10 +99,8 @@ def write_sidecar(manifest: Manifest, path: Path) -> None:
 
     The root is relative to the CSV where the file system allows it.
     """
-    try:
-        root = Path(os.path.relpath(manifest.root.resolve(), path.parent.resolve())).as_posix()
-    except ValueError:  # another drive on Windows
-        root = manifest.root.resolve().as_posix()
+    root = _relative(manifest.root, path.parent)
+    roots = {name: _relative(folder, path.parent) for name, folder in manifest.roots.items()}
     rows = manifest.rows
     card = manifest.card
     about = {
@@ -112,15 +114,32 @@ def write_sidecar(manifest: Manifest, path: Path) -> None:
     }
     facts = None if card is None else {key: getattr(card, key) for key in _OF_CARD}
     with committed(path.with_suffix(".toml")) as temporary:
-        temporary.write_bytes(sidecar_text(about, facts).encode())
+        temporary.write_bytes(sidecar_text(about, facts, roots).encode())
 
 
-def sidecar_text(about: Mapping[str, Any], card: Mapping[str, Any] | None) -> str:
-    """The tables ``[manifest]`` and ``[card]`` as TOML; values: text, numbers, booleans, lists."""
+def _relative(root: Path, folder: Path) -> str:
+    """`root` as seen from `folder`, or as it is where there is no way (another drive)."""
+    try:
+        return Path(os.path.relpath(root.resolve(), folder.resolve())).as_posix()
+    except ValueError:
+        return root.resolve().as_posix()
+
+
+def sidecar_text(
+    about: Mapping[str, Any],
+    card: Mapping[str, Any] | None,
+    roots: Mapping[str, str] | None = None,
+) -> str:
+    """The tables ``[manifest]``, ``[roots]`` and ``[card]`` as TOML.
+
+    Values: text, numbers, booleans, lists.
+    """
     text = "# Written by serfeat; belongs to the CSV of the same name.\n"
     if card is not None and not card.get("redistributable", True):
         text += "# The licence of this corpus keeps these rows on your disk: do not pass them on.\n"
     text += _table("manifest", about)
+    if roots:
+        text += "\n" + _table("roots", {json.dumps(k, ensure_ascii=False): roots[k] for k in roots})
     return text if card is None else f"{text}\n{_table('card', card)}"
 
 
