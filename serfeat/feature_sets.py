@@ -2,9 +2,13 @@
 
 What `feature_set` reads
 ------------------------
-A name of `FEATURE_SETS`; or descriptors (``"f0,hnr"``); or a pretrained encoder, alone or as the
-last part of either (``"encoder:DIR@2"``, ``"classic,encoder:DIR@2"``, ``"f0,encoder:DIR@last"``).
-The comma is the only separator; what stands after ``encoder:`` is read by
+A name of `FEATURE_SETS`; or a part of such a set: without some families or descriptors
+(``"classic-teo"``, ``"full-teo-lsf"``), or some alone (``"classic:f0"``, ``"full:f0+hnr"``, read
+from left to right: ``"full-lsf:lpc"``); or descriptors (``"f0,hnr"``); or a pretrained encoder,
+alone or as the last part of any of these (``"encoder:DIR@2"``, ``"classic,encoder:DIR@2"``,
+``"f0,encoder:DIR@last"``). Families are those of `serfeat.families`; a word that names a family and
+a descriptor means the family. A part has those columns of the whole set that are left, with the
+same numbers. The comma is the only separator; what stands after ``encoder:`` is read by
 `serfeat.encoders.encoder_columns`. The encoder's columns come last; they take no deltas and no
 smoothing, and of the functionals ``mean`` and ``std`` of its positions. Alone, its frames are its
 positions, as many as the clip has (one undefined row where there is none); beside descriptors,
@@ -13,16 +17,18 @@ every frame of their grid takes the position in which its centre lies.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from serfeat.encoders import encoder_columns
 from serfeat.errors import FeatureError, did_you_mean
+from serfeat.families import family_of_descriptor
 from serfeat.features import ENCODER, ENCODER_FUNCTIONALS, FeatureSet
 from serfeat.functionals import DEFAULT_FUNCTIONALS
 from serfeat.lld import DESCRIPTORS
 from serfeat.serfeat88 import SERFEAT88
 
-__all__ = ["FEATURE_SETS", "feature_set"]
+__all__ = ["FEATURE_SETS", "feature_set", "only", "whole_of", "without"]
 
 # Ye et al. 2023: samples at 22 050 Hz that the clips of a corpus were brought to.
 TIMNET_SAMPLES = {
@@ -33,6 +39,9 @@ TIMNET_SAMPLES = {
     "ravdess": 110_000,
     "savee": 130_000,
 }
+
+# A set, and what is taken out of it (-) or kept of it (:), as often as one likes.
+_PART = re.compile(r"(\w+)((?:[-:]\w+(?:\+\w+)*)+)")
 
 _PROSODY = ("f0", "zcr", "energy", "loudness")
 _TIMING = ("pitch_spline", "duration", "speech_rate", "loudness_peaks")
@@ -131,7 +140,7 @@ def feature_set(name: str) -> FeatureSet:
     Raises
     ------
     UnknownNameError : suggests the nearest set, or descriptor where there are several names.
-    FeatureError : parts that do not go together.
+    FeatureError : parts that do not go together, or a part of a set in which nothing is left.
     ModelError : no such encoder.
     """
     if name in FEATURE_SETS:
@@ -140,6 +149,8 @@ def feature_set(name: str) -> FeatureSet:
     if base == "timnet39" and corpus in TIMNET_SAMPLES:
         words = f"TIM-Net's front end on clips fitted to {TIMNET_SAMPLES[corpus]} samples"
         return replace(FEATURE_SETS[base], name=name, summary=words, fit=TIMNET_SAMPLES[corpus])
+    if (part := _PART.fullmatch(name)) and not name.startswith(ENCODER):
+        return _part_of_set(part[1], part[2])
     names = tuple(part.strip() for part in name.split(","))
     if any(part.startswith(ENCODER) for part in names):
         return _with_encoder(names)
@@ -183,3 +194,101 @@ def _with_encoder(names: tuple[str, ...]) -> FeatureSet:
         )
     summary = f"{base.summary}; {words}"
     return replace(base, name=",".join(names), summary=summary, encoder=encoder)
+
+
+# --- parts of a set -------------------------------------------------------------------------------
+
+
+def without(name: str, family: str) -> str:
+    """Name the set `name` without one family, as `feature_set` reads it.
+
+    Raises
+    ------
+    UnknownNameError : the set has no such family.
+    FeatureError : nothing is left without it, or the set is openSMILE's.
+    """
+    return _reduced(name, family, "-")
+
+
+def only(name: str, family: str) -> str:
+    """Name what the set `name` has of one family, as `feature_set` reads it; see `without`."""
+    return _reduced(name, family, ":")
+
+
+def whole_of(name: str) -> str:
+    """Name the set that `name` is a part of (``"classic-teo"``: ``"classic"``), else `name`.
+
+    The columns of the part are among the whole's, with the same numbers: who has computed the whole
+    need not compute the part.
+    """
+    base, comma, rest = name.partition(",")
+    part = None if base.startswith(ENCODER) else _PART.fullmatch(base)
+    return part[1] + comma + rest if part else name
+
+
+def _reduced(name: str, family: str, sign: str) -> str:
+    """`name` without (-) or with nothing but (:) a family."""
+    names = [part.strip() for part in name.split(",")]
+    encoder = [names.pop()] if names[-1].startswith(ENCODER) else []
+    base = ",".join(names)
+    known = _families_of(feature_set(base)) if base else []
+    known += ["encoder"] * len(encoder)
+    if family not in known:
+        raise did_you_mean(f"family of {name}", family, known)
+    if len(known) == 1:
+        if sign == "-":
+            raise _nothing_left(name, f"without {family}")
+        return name
+    if family == "encoder":
+        return base if sign == "-" else encoder[0]
+    if all(n in DESCRIPTORS for n in names):
+        same = [n for n in names if family_of_descriptor(n) == family]
+        made = ",".join(same if sign == ":" else [n for n in names if n not in same])
+    else:
+        made = f"{base}{sign}{family}"
+    return ",".join([made, *(encoder if sign == "-" else [])]).strip(",")
+
+
+def _part_of_set(whole: str, steps: str) -> FeatureSet:
+    """Make the part of the set `whole` that ``"-teo:f0+hnr"`` leaves, read from left to right."""
+    made = feature_set(whole)
+    if made.external:
+        raise FeatureError(
+            "openSMILE computes the set as a whole",
+            where=f"feature set {whole}",
+            code="no-parts",
+            fix="take a part of one of our own sets, such as serfeat88 or full",
+        )
+    for sign, words in re.findall(r"([-:])([\w+]+)", steps):
+        named = [_named_by(made, word) for word in words.split("+")]
+        mentioned = {d for names in named for d in names}
+        left = tuple(d for d in made.descriptors if (d in mentioned) == (sign == ":"))
+        if not left:
+            raise _nothing_left(made.name, f"without {words.replace('+', ', ')}")
+        gone = {c for d in made.descriptors if d not in left for c in DESCRIPTORS[d].columns}
+        keep = tuple(c for c in made.keep if re.sub(r"(_delta\d*)?__.*", "", c) not in gone)
+        made = replace(made, name=f"{made.name}{sign}{words}", descriptors=left, keep=keep)
+    return replace(made, summary=f"of {whole}: {', '.join(made.descriptors)}")
+
+
+def _named_by(features: FeatureSet, word: str) -> list[str]:
+    """Descriptors of a set that a word means: a family's, or that one."""
+    found = [d for d in features.descriptors if family_of_descriptor(d) == word]
+    if not found and word not in features.descriptors:
+        known = dict.fromkeys([*_families_of(features), *features.descriptors])
+        raise did_you_mean(f"family or descriptor of {features.name}", word, known)
+    return found or [word]
+
+
+def _families_of(features: FeatureSet) -> list[str]:
+    """The families of a set's descriptors, each once."""
+    return list(dict.fromkeys(family_of_descriptor(d) for d in features.descriptors))
+
+
+def _nothing_left(name: str, words: str) -> FeatureError:
+    return FeatureError(
+        f"{name} has nothing left {words}",
+        where="feature set",
+        code="no-columns",
+        fix="leave something in it",
+    )

@@ -7,6 +7,19 @@ on its neighbours in the batch. A head knows nothing of corpora, labels or train
 training loop is `serfeat.models.torch_classifier`. The tests in tests/heads/test_contract.py hold
 every entry of `HEADS` to this.
 
+Some can be looked into: ``explanation(x, lengths)``, in evaluation mode, gives a tensor for each
+name, and changes nothing of what `forward` does:
+
+* ``attention...`` (batch, frames): weights over time, not negative, with sum 1;
+* ``gate...``, ``mask`` (batch, frames): 0 to 1, what a frame lets through;
+* ``..._scales`` (batch, k): of the k resolutions of time that a head has;
+* ``evidence`` (batch, frames): what each frame adds to the logit of the winning class; with the
+  classifier's bias the sum is that logit.
+
+After the end of a clip all of them are 0. Attention says where a network looked, not why it decided
+(Jain & Wallace, "Attention is not explanation", NAACL 2019); the evidence adds up, but a frame's
+share may come from its neighbours, which a recurrent or convolutional layer has mixed into it.
+
 Contents
 --------
 `HEADS`     : name -> factory.

@@ -35,6 +35,7 @@ What the paper leaves open (ours)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
@@ -45,7 +46,7 @@ from torch.nn import functional as F
 from serfeat.errors import ModelError
 from serfeat.heads.layers import MaskedBatchNorm, length_mask
 
-__all__ = ["FRAME_STRIDES", "WAVEFORM_STRIDES", "AMResNet"]
+__all__ = ["FRAME_STRIDES", "WAVEFORM_STRIDES", "AMResNet", "dealt", "spread"]
 
 Variant = Literal["amr", "mr", "resnet"]
 WAVEFORM_STRIDES = (4, 4, 4, 4, 4, 2, 2)
@@ -220,6 +221,13 @@ class AMResNet(nn.Module):
         (batch, width, positions), 0 where it is not valid; the masks of the positions; and where
         each clip ends, (batch,) in steps of time of the input.
         """
+        h, masks, end = self.ungated(x, lengths)
+        if self.attention is not None:
+            h = h * torch.sigmoid(self.attention(h))  # eq. 8-9: (batch, 1, time) over channels
+        return h, masks, end
+
+    def ungated(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Masks, Tensor]:
+        """Run the network up to the attention; returns what `encode` does."""
         x, lengths = self.signal(x, lengths)  # (batch, channels, time)
         masks = self.masks(x, lengths)
         end = masks.inside.sum(1)  # (batch,)
@@ -229,8 +237,6 @@ class AMResNet(nn.Module):
         for block in self.blocks:
             h, masks = block(h, masks)
         h = torch.relu(h)  # E of eq. 8, 0 where it is not valid
-        if self.attention is not None:
-            h = h * torch.sigmoid(self.attention(h))  # eq. 8-9: (batch, 1, time) over channels
         return h, masks, end
 
     def sequence(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -249,3 +255,57 @@ class AMResNet(nn.Module):
         pooled = h.sum(2) / masks.speech.sum(1, keepdim=True)  # mean over the valid positions
         logits: Tensor = self.classifier(pooled)
         return logits
+
+    def coverage(self, masks: Masks, end: Tensor, lengths: Tensor, n_frames: int) -> Tensor:
+        """Say which frames of a clip a position stands for: those that are nearest to it.
+
+        Returns
+        -------
+        (batch, n_frames, positions): steps of time that a frame and a position share; 0 behind the
+        end of a clip.
+        """
+        step = self.n_samples or 1  # steps of time in a frame
+        stride = self.stem_stride * math.prod(block.stride for block in self._blocks())
+        position = torch.arange(masks.inside.shape[1], device=end.device) * stride
+        last = masks.inside.sum(1, keepdim=True) - 1  # (batch, 1)
+        right = (position + stride / 2).expand(len(end), -1)
+        right = torch.where(position == last * stride, end[:, None], right)
+        right = torch.minimum(right, end[:, None])[:, None, :]
+        left = (position - stride / 2).clamp(min=0)
+        start = (torch.arange(n_frames, device=end.device) * step)[:, None]  # of each frame
+        shared = (torch.minimum(right, start + step) - torch.maximum(left, start)).clamp(min=0)
+        return shared * (length_mask(lengths, n_frames)[:, :, None] & masks.inside[:, None, :])
+
+    def explanation(self, x: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        """Look inside, see `serfeat.heads`: what is taken for speech, the attention, the evidence.
+
+        Returns
+        -------
+        ``mask``, ``gate`` (batch, frames), both 0 to 1: a position's, at the frames nearest to it.
+        ``evidence`` (batch, frames); a position's is dealt to its frames.
+        """
+        h, masks, end = self.ungated(x, lengths)  # (batch, width, positions)
+        cover = self.coverage(masks, end, lengths, x.shape[1])
+        found = {"mask": spread(masks.speech.to(x.dtype), cover)}
+        if self.attention is not None:
+            gate = torch.sigmoid(self.attention(h)) * masks.speech[:, None, :]
+            found["gate"] = spread(gate[:, 0], cover)
+            h = h * gate
+        if isinstance(self.classifier, nn.Linear):
+            winner = self.classifier.weight[self(x, lengths).argmax(1)]  # (batch, width)
+            each = torch.einsum("bwp,bw->bp", h, winner) / masks.speech.sum(1, keepdim=True)
+            found["evidence"] = dealt(each, cover)
+        return found
+
+    def _blocks(self) -> list[ResBlock]:
+        return [block for block in self.blocks if isinstance(block, ResBlock)]
+
+
+def spread(values: Tensor, cover: Tensor) -> Tensor:
+    """(batch, frames) mean of the values (batch, positions) that a frame shares time with."""
+    return torch.einsum("btp,bp->bt", cover, values) / cover.sum(2).clamp(min=1e-9)
+
+
+def dealt(values: Tensor, cover: Tensor) -> Tensor:
+    """(batch, frames) values (batch, positions) dealt to the frames of each, with the same sum."""
+    return torch.einsum("btp,bp->bt", cover / cover.sum(1, keepdim=True).clamp(min=1e-9), values)

@@ -46,7 +46,7 @@ import torch
 from torch import Tensor, nn
 
 from serfeat.errors import ModelError
-from serfeat.heads.am_resnet import AMResNet
+from serfeat.heads.am_resnet import AMResNet, dealt
 from serfeat.heads.layers import adaptive_mean, length_mask, masked_mean
 
 __all__ = ["AMRWC"]
@@ -73,16 +73,20 @@ class Interaction(nn.Module):
         )
         self.norm_out = nn.LayerNorm(wide)
 
+    def _split(self, x: Tensor) -> Tensor:
+        """(batch, heads, time, width / heads)."""
+        return x.reshape(len(x), x.shape[1], self.heads, -1).transpose(1, 2)
+
+    def weights(self, own: Tensor, other: Tensor, mask: Tensor) -> Tensor:
+        """softmax(Q K^T / sqrt d): (batch, heads, time of own, time of other), rows sum to 1."""
+        q, k = self._split(self.q(own)), self._split(self.k(other))
+        scores = q @ k.transpose(2, 3) / math.sqrt(q.shape[3])
+        return torch.softmax(scores.masked_fill(~mask[:, None, None, :], -math.inf), 3)
+
     def attend(self, own: Tensor, other: Tensor, mask: Tensor) -> Tensor:
         """softmax(Q K^T / sqrt d) V over the valid positions of `other`: (batch, time, width)."""
-
-        def split(x: Tensor) -> Tensor:  # (batch, heads, time, width / heads)
-            return x.reshape(len(x), x.shape[1], self.heads, -1).transpose(1, 2)
-
-        q, k, v = split(self.q(own)), split(self.k(other)), split(self.v(other))
-        scores = q @ k.transpose(2, 3) / math.sqrt(q.shape[3])  # (batch, heads, time, time)
-        scores = scores.masked_fill(~mask[:, None, None, :], -math.inf)
-        return (torch.softmax(scores, 3) @ v).transpose(1, 2).flatten(2)
+        answers = self.weights(own, other, mask) @ self._split(self.v(other))
+        return answers.transpose(1, 2).flatten(2)
 
     def forward(self, own: Tensor, other: Tensor, mask: Tensor) -> Tensor:
         """Map two (batch, time, width) to (batch, time, 2 width), or width for the slides' form."""
@@ -220,6 +224,39 @@ class AMRWC(nn.Module):
         pooled = masked_mean(torch.cat([a, w], 2), mask)  # F_c, averaged over time
         logits = self.classifier(pooled)
         return logits
+
+    def explanation(self, x: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        """Look inside, see `serfeat.heads`.
+
+        Returns
+        -------
+        ``mask``, ``gate`` of AM-ResNet. ``attention_encoder``, ``attention_resnet``, (batch,
+        frames): how much a branch is asked at a position, mean over the valid positions that ask
+        and the heads, dealt to the frames of the position; the sum is 1. ``evidence`` but for
+        ``"amrwf"``, whose classifier is not linear.
+        """
+        n_first = x.shape[2] - self.n_encoder
+        own = self.am_resnet.explanation(x[:, :, :n_first], lengths)
+        if self.present_stage == 0:
+            return own
+        found = {name: own[name] for name in own if name != "evidence"}
+        if not isinstance(self.classifier, nn.Linear):  # "amrwf", which has no attention either
+            return found
+        _, masks, end = self.am_resnet.encode(x[:, :, :n_first], lengths)
+        cover = self.am_resnet.coverage(masks, end, lengths, x.shape[1])
+        a, w, mask = self.branches(x, lengths)
+        ask_w, ask_a = self.interactions
+        for name, ask, asking, asked in (
+            ("attention_encoder", ask_w, a, w),
+            ("attention_resnet", ask_a, w, a),
+        ):
+            assert isinstance(ask, Interaction)
+            weights = ask.weights(asking, asked, mask).mean(1)  # (batch, asking, asked)
+            found[name] = dealt(masked_mean(weights, mask), cover)
+        joined = torch.cat([ask_w(a, w, mask), ask_a(w, a, mask)], 2)
+        winner = self.classifier.weight[self(x, lengths).argmax(1)]
+        each = torch.einsum("bpw,bw->bp", joined, winner).masked_fill(~mask, 0)
+        return {**found, "evidence": dealt(each / mask.sum(1, keepdim=True), cover)}
 
 
 def _check(n_features: int, n_encoder: int, variant: str, width: int, heads: int) -> None:

@@ -216,8 +216,9 @@ class MaskedBatchNorm(nn.Module):
                 x, share, self.weight, self.bias, self.eps, self.dim
             )
         with torch.no_grad():
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(var, self.momentum)
+            # Not lerp_, which torch.func.vmap does one network after the other.
+            self.running_mean.mul_(1 - self.momentum).add_(mean, alpha=self.momentum)
+            self.running_var.mul_(1 - self.momentum).add_(var, alpha=self.momentum)
         return y
 
 

@@ -114,12 +114,7 @@ class Recurrent(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Classify x (batch, frames, n_features) with `lengths` (batch,) -> logits."""
-        mask = length_mask(lengths, x.shape[1])  # (batch, frames)
-        h = x.masked_fill(~mask[:, :, None], 0)
-        states: list[Tensor] = []  # of one layer, by direction: (batch, frames, hidden)
-        for i, layer in enumerate(self.layers):
-            states = _states(layer, self.drop(h) if i else h, lengths)
-            h = torch.cat(states, 2)  # (batch, frames, directions * hidden)
+        h, states, mask = self._run(x, lengths)
         if self.pooling == "last":
             clips = torch.arange(len(h), device=h.device)
             last = states[0][clips, lengths - 1]  # (batch, hidden), of the last valid frame
@@ -128,6 +123,33 @@ class Recurrent(nn.Module):
             pooled = masked_mean(h, mask) if self.attention is None else self.attention(h, mask)
         logits: Tensor = self.classifier(self.drop(pooled))
         return logits
+
+    def _run(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
+        """States of the last layer (batch, frames, width), by direction too, and the mask."""
+        mask = length_mask(lengths, x.shape[1])  # (batch, frames)
+        h = x.masked_fill(~mask[:, :, None], 0)
+        states: list[Tensor] = []  # of one layer, by direction: (batch, frames, hidden)
+        for i, layer in enumerate(self.layers):
+            states = _states(layer, self.drop(h) if i else h, lengths)
+            h = torch.cat(states, 2)  # (batch, frames, directions * hidden)
+        return h, states, mask
+
+    def explanation(self, x: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        """Look inside, see `serfeat.heads`: ``attention`` and ``evidence``, both (batch, frames).
+
+        Nothing for ``pooling="last"``, ``evidence`` alone for ``"mean"``. A state has seen the
+        frames around its own: what counts at a frame need not be in it.
+        """
+        if self.pooling == "last":
+            return {}
+        h, _, mask = self._run(x, lengths)
+        weights = mask.to(h.dtype) / lengths[:, None]
+        found = {}
+        if self.attention is not None:
+            weights = found["attention"] = self.attention.weights(h, mask)
+        winner = self.classifier.weight[self(x, lengths).argmax(1)]  # (batch, width)
+        each = torch.einsum("btw,bw->bt", h, winner).masked_fill(~mask, 0)
+        return {**found, "evidence": each * weights}
 
 
 def _states(layer: Any, h: Tensor, lengths: Tensor) -> list[Tensor]:

@@ -66,11 +66,15 @@ class TemporalAwareBlock(nn.Module):
         self.norm_b = MaskedBatchNorm(filters)
         self.drop = SpatialDropout(dropout)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Map x (batch, frames, filters) to the same shape."""
+    def activity(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return h (batch, frames, filters), not negative: the gate is sigmoid(h)."""
         # ReLU and dropout commute (the factor is not negative); in this order ReLU needs no copy.
         h = torch.relu_(self.drop(self.norm_a(self.conv_a(x), mask)))
-        h = torch.relu_(self.drop(self.norm_b(self.conv_b(h), mask)))
+        return torch.relu_(self.drop(self.norm_b(self.conv_b(h), mask)))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Map x (batch, frames, filters) to the same shape."""
+        h = self.activity(x, mask)
         return x * torch.sigmoid(h) if self.gated else torch.relu(x + h)
 
 
@@ -103,6 +107,15 @@ class Stream(nn.Module):
             h = block(h, mask)
             scales.append(h)
         return scales
+
+    def gates(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return the gates, averaged over channels and blocks: (batch, frames)."""
+        h, gates = self.stem(x), []
+        for block in self.blocks:
+            assert isinstance(block, TemporalAwareBlock)
+            gates.append(torch.sigmoid(block.activity(h, mask)).mean(2))
+            h = block(h, mask)
+        return torch.stack(gates).mean(0)
 
 
 class TIMNet(nn.Module):
@@ -214,3 +227,36 @@ class TIMNet(nn.Module):
             g = g.cumsum(1) / count[:, None]
         logits: Tensor = self.classifier(g).masked_fill(~mask[:, :, None], 0)
         return logits
+
+    def explanation(self, x: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        """Look inside, see `serfeat.heads`: gates, what each scale and each frame adds.
+
+        Returns
+        -------
+        ``gate_forward``, ``gate_backward`` (batch, frames): mean of a direction's gates, 1/2 to 1,
+        at the frame that they act on. ``fusion_scales`` (batch, n): the learnt weights, the same
+        for every clip, of either sign. ``winner_scales`` (batch, n): what each scale adds to the
+        winning logit. ``evidence`` (batch, frames).
+        """
+        mask = length_mask(lengths, x.shape[1])
+        x = x.masked_fill(~mask[:, :, None], 0)
+        found: dict[str, Tensor] = {}
+        if self.variant != "tcn":
+            found["gate_forward"] = self.forward_stream.gates(x, mask)
+            if self.backward_stream is not None:
+                turned = self.backward_stream.gates(reverse_valid(x, lengths), mask)
+                found["gate_backward"] = reverse_valid(turned[:, :, None], lengths)[:, :, 0]
+            found = {name: gate.masked_fill(~mask, 0) for name, gate in found.items()}
+        scales, _ = self._scales(x, lengths, turned=True)
+        if self.variant in ("no_ms", "tcn"):
+            scales = scales[-1:]
+        weights = x.new_full((len(scales),), 1 / len(scales))
+        if self.fusion is not None:
+            weights = self.fusion.detach()
+            found["fusion_scales"] = weights.expand(len(x), -1)
+        winner = self.classifier.weight[self(x, lengths).argmax(1)]  # (batch, filters)
+        each = torch.einsum("n,nbtf,bf->nbt", weights, torch.stack(scales), winner)
+        each = each.masked_fill(~mask, 0) / lengths[:, None]
+        if len(scales) > 1:
+            found["winner_scales"] = each.sum(2).T
+        return {**found, "evidence": each.sum(0)}

@@ -83,6 +83,14 @@ class EncoderLayer(nn.Module):
         mixed: Tensor = self.out(h.transpose(1, 2).reshape(batch, frames, width))
         return mixed
 
+    def weights(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return the weights of the attention, (batch, heads, frames, frames); rows sum to 1."""
+        batch, frames, width = x.shape
+        parts = self.qkv(self.norm_a(x)).view(batch, frames, 3, self.heads, width // self.heads)
+        q, k, _ = parts.permute(2, 0, 3, 1, 4)
+        scores = q @ k.transpose(2, 3) / math.sqrt(q.shape[3])
+        return torch.softmax(scores.masked_fill(~mask[:, None, None, :], -math.inf), 3)
+
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Map x (batch, frames, width), finite everywhere, to the same shape."""
         x = x + self.drop(self.attention(self.norm_a(x), mask))
@@ -142,14 +150,7 @@ class Transformer(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Classify x (batch, frames, n_features) with `lengths` (batch,) -> logits."""
-        mask = length_mask(lengths, x.shape[1])  # (batch, frames)
-        h = self.embed(x.masked_fill(~mask[:, :, None], 0))  # (batch, frames, width)
-        if self.positions == "sinusoidal":
-            h = h + sinusoids(h.shape[1], h.shape[2], like=self.embed.weight)
-        if self.cls is not None:
-            h = torch.cat([self.cls.expand(len(h), 1, -1), h], 1)  # (batch, 1 + frames, width)
-            mask = F.pad(mask, (1, 0), value=True)
-        h = self.drop(h)
+        h, mask = self._embedded(x, lengths)
         for layer in self.layers:
             h = layer(h, mask)
         h = self.norm(h)
@@ -159,6 +160,46 @@ class Transformer(nn.Module):
             pooled = masked_mean(h, mask) if self.attention is None else self.attention(h, mask)
         logits: Tensor = self.classifier(pooled)
         return logits
+
+    def _embedded(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames with positions, behind the learnt one if there is one, and their mask."""
+        mask = length_mask(lengths, x.shape[1])  # (batch, frames)
+        h = self.embed(x.masked_fill(~mask[:, :, None], 0))  # (batch, frames, width)
+        if self.positions == "sinusoidal":
+            h = h + sinusoids(h.shape[1], h.shape[2], like=self.embed.weight)
+        if self.cls is not None:
+            h = torch.cat([self.cls.expand(len(h), 1, -1), h], 1)  # (batch, 1 + frames, width)
+            mask = F.pad(mask, (1, 0), value=True)
+        return self.drop(h), mask
+
+    def explanation(self, x: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        """Look inside, see `serfeat.heads`: all (batch, frames).
+
+        Returns
+        -------
+        ``attention_last``: the weights of the last layer, mean over its heads and over the frames
+        that ask (``pooling="cls"``: the learnt frame alone asks, and what it gives to itself is
+        left out of the sum). ``attention`` of the pooling, if it has one. ``evidence``, but for
+        ``"cls"``. Layers mix the frames: what counts at a frame need not be in it.
+        """
+        h, mask = self._embedded(x, lengths)
+        before = h
+        for layer in self.layers:
+            before, h = h, layer(h, mask)
+        layer = self.layers[-1]
+        assert isinstance(layer, EncoderLayer)
+        last = layer.weights(before, mask).mean(1)  # (batch, asking, asked)
+        if self.cls is not None:
+            asked = last[:, 0, 1:]
+            return {"attention_last": asked / asked.sum(1, keepdim=True)}
+        h = self.norm(h)
+        found = {"attention_last": masked_mean(last, mask)}
+        weights = mask.to(h.dtype) / lengths[:, None]
+        if self.attention is not None:
+            weights = found["attention"] = self.attention.weights(h, mask)
+        winner = self.classifier.weight[self(x, lengths).argmax(1)]  # (batch, width)
+        each = torch.einsum("btw,bw->bt", h, winner).masked_fill(~mask, 0)
+        return {**found, "evidence": each * weights}
 
 
 def _bad(message: str) -> ModelError:
