@@ -1,0 +1,325 @@
+"""Lint of a recipe or of a stored run: what there is on disk, brought before `serfeat.lint`.
+
+A recipe is linted before anything is trained: its manifest, its folds, its features (from the
+store, or computed), its recordings (decoded once, for digests and near-duplicates). A run is linted
+from its folder alone, with what the lint of its comparison said of features and audio, which the
+folder does not hold.
+
+Contents
+--------
+`lint_recipe`, `lint_run` : findings.
+`lint_any`                : either, as lines or JSON, and an exit code: the command's body.
+`recordings`              : what each recording is like.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from serfeat.errors import SplitError, StoreError
+from serfeat.extract import Extraction, extract
+from serfeat.feature_sets import feature_set
+from serfeat.feature_tables import is_table, read_given
+from serfeat.lint import (
+    LINTS,
+    Contender,
+    Division,
+    Evidence,
+    Finding,
+    Sides,
+    as_json,
+    as_text,
+    clean,
+    evidence_of_comparison,
+    lint,
+)
+from serfeat.listening import recordings
+from serfeat.manifest import Manifest
+from serfeat.plan import Plan
+from serfeat.recipe import find_recipe, read_recipe
+from serfeat.splits import PROTOCOLS, Fold, folds
+from serfeat.twins import twins_of
+
+__all__ = ["lint_any", "lint_recipe", "lint_run", "recordings"]
+
+Report = Callable[[str, int, int], None]
+_Folds = dict[str, tuple[list[Fold], str]]
+
+# What a run's folder does not hold: these findings come from the lint of the comparison itself.
+_OF_FEATURES = {
+    kind
+    for kind, check in LINTS.items()
+    if check.function.__module__.rsplit(".", 1)[-1] in ("tables", "codes")
+}
+_OF_AUDIO = {"identical-audio", "near-identical-audio", "duplicates-in-test"}
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Report nothing."""
+
+
+def lint_recipe(
+    recipe: str | Path,
+    *,
+    root: Path | None = None,
+    jobs: int = 1,
+    store: Path | None = None,
+    listen: bool = True,
+    report: Report = _silent,
+) -> list[Finding]:
+    """Lint what a recipe would run.
+
+    Parameters
+    ----------
+    recipe : path of a TOML file, or the name of a shipped recipe.
+    root : folder of the corpus, where it is not found by itself.
+    jobs, store : of the extraction.
+    listen : decode the recordings, to find equal and nearly equal ones.
+    report : is called with (stage, done, total).
+
+    Raises
+    ------
+    RecipeError, ManifestError, UnknownNameError, FeatureError : it cannot be read or run.
+    SplitError : folds that cannot be made; folds that break their promise are findings.
+    """
+    path = find_recipe(str(recipe))
+    read = read_recipe(path)
+    plan, manifest = read.plan(folder=path.parent), read.manifest(path, root=root)
+    broken, plan, folds_of = _folds(manifest, plan)
+    extractions = _extractions(manifest, plan, path.parent, jobs, store, report)
+    facts, twins = None, []
+    if listen:
+        facts = recordings(manifest, report)
+        twins = [(t.first, t.second) for t in twins_of(manifest, jobs=jobs)]
+    evidence = evidence_of_comparison(
+        manifest.rows, plan, folds_of, extractions, recordings=facts, twins=twins
+    )
+    return broken + lint(evidence)
+
+
+def _folds(manifest: Manifest, plan: Plan) -> tuple[list[Finding], Plan, _Folds]:
+    """The folds; a protocol whose folds break a promise is a finding and is left out."""
+    from dataclasses import replace
+
+    broken, kept, made = [], [], {}
+    kinds = {"row": "rows", "speaker": "speakers", "session": "sessions", "text": "texts"}
+    for p in plan.protocols:
+        try:
+            made[p.key] = folds(
+                manifest.rows,
+                p.name,
+                seed=plan.fold_seed,
+                disjoint=tuple(plan.disjoint),
+                **p.params,
+            )
+            kept.append(p)
+        except SplitError as error:
+            if not error.code.endswith("-overlap"):
+                raise
+            kind = next((k for w, k in kinds.items() if error.code.startswith(w)), "speakers")
+            check = LINTS[kind]
+            words = f"{error.message}: {check.why}; {check.fix}"
+            broken.append(Finding(kind, "leak", error.where, words))
+    return broken, replace(plan, protocols=kept), made
+
+
+def _extractions(
+    manifest: Manifest,
+    plan: Plan,
+    folder: Path,
+    jobs: int,
+    store: Path | None,
+    report: Report,
+) -> dict[tuple[str, Any, Any], Extraction]:
+    """Features of every set and level that an entry asks for."""
+    made: dict[tuple[str, Any, Any], Extraction] = {}
+    for name, level in dict.fromkeys((e.features, e.level) for e in plan.entries):
+        if is_table(name):
+            made[name, level, None] = read_given(name, folder, manifest, level=level)
+            continue
+        words = f"features {name} ({level})"
+        made[name, level, None] = extract(
+            manifest,
+            feature_set(name),
+            level=level,
+            jobs=jobs,
+            store=store,
+            progress=lambda done, total, words=words: report(words, done, total),  # type: ignore[misc]
+        )
+    return made
+
+
+# --- a stored run ---------------------------------------------------------------------------------
+
+
+def lint_run(folder: Path) -> list[Finding]:
+    """Lint a stored run.
+
+    Parameters
+    ----------
+    folder : of the run (see `serfeat.report`).
+
+    Raises
+    ------
+    StoreError : a part of the folder is missing or cannot be read.
+    """
+    info, tables, made, before = _read_run(folder)
+    rows = _rows(tables)
+    evidence = Evidence(
+        rows=rows,
+        divisions=_divisions(info, made, rows, tables["predictions"]),
+        contenders=tuple(_contender(e) for e in info["entries"]),
+        predictions=tables["predictions"],
+        history=tables.get("history"),
+        tuning=tables.get("tuning"),
+        scores=_scores(folder),
+    )
+    unseen = _OF_FEATURES | (_OF_AUDIO if not (evidence.text("content") != "").any() else set())
+    found = lint(evidence, kinds=[k for k in LINTS if k not in unseen])
+    if before is None:
+        words = (
+            "the run has no lint of its own: its features and recordings were not looked at; "
+            "lint the recipe, or run the comparison again"
+        )
+        return [*found, Finding("features-unseen", "warning", str(folder), words)]
+    kept = [Finding(**f) for f in before["findings"] if f["kind"] in unseen]
+    order = ("leak", "warning", "note")
+    return sorted([*found, *kept], key=lambda f: order.index(f.severity))
+
+
+def _read_run(
+    folder: Path,
+) -> tuple[dict[str, Any], dict[str, pd.DataFrame], dict[str, Any], dict[str, Any] | None]:
+    """run.json, the tables that are there, folds.json and lint.json."""
+    try:
+        info = _json(folder / "run.json")
+        names = ("predictions", "history", "tuning", "rows")
+        tables = {n: pd.read_parquet(p) for n in names if (p := folder / f"{n}.parquet").is_file()}
+        made = _json(folder / "folds.json") if (folder / "folds.json").is_file() else {}
+        before = _json(folder / "lint.json") if (folder / "lint.json").is_file() else None
+        lacking = [n for n in ("entries", "protocols") if n not in info]
+        if "predictions" not in tables or lacking:
+            raise StoreError(
+                f"no {' and no '.join(lacking or ['predictions.parquet'])}",
+                where=folder,
+                code="incomplete-run",
+                fix="run the comparison again",
+            )
+    except (OSError, ValueError) as error:
+        if isinstance(error, StoreError):
+            raise
+        raise StoreError(str(error), where=folder, code="unreadable-run") from error
+    return info, tables, made, before
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _rows(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The run's clips; of a run without rows.parquet, those that were predicted."""
+    if "rows" in tables:
+        return tables["rows"].reset_index(drop=True)
+    predictions = tables["predictions"].rename(columns={"truth": "emotion"})
+    first = predictions.drop_duplicates(["file", "start", "end"])
+    names = ["file", "start", "end", "corpus", "speaker", "emotion"]
+    return first[names].sort_values(["file", "start"], kind="stable").reset_index(drop=True)
+
+
+def _divisions(
+    info: Mapping[str, Any],
+    made: Mapping[str, Any],
+    rows: pd.DataFrame,
+    predictions: pd.DataFrame,
+) -> tuple[Division, ...]:
+    """The folds; of a run without folds.json: what a fold does not test, it was trained on."""
+    found = []
+    for protocol in info["protocols"]:
+        key = str(protocol["key"])
+        known = PROTOCOLS.get(key.partition("(")[0])
+        apart: tuple[str, ...] = ("speaker",) if protocol["speaker_independent"] else ()
+        apart += (*(known.apart if known else ()), *map(str, info.get("disjoint", ())))
+        if key in made:
+            sides = [_sides(f) for f in made[key]]
+        else:
+            sides = _guessed(rows, predictions[predictions["protocol"] == key])
+        found.append(Division(key, tuple(sides), tuple(dict.fromkeys(apart))))
+    return tuple(found)
+
+
+def _sides(fold: Mapping[str, Any]) -> Sides:
+    parts = [np.array(fold.get(n, []), dtype=np.int64) for n in ("train", "test", "validation")]
+    return Sides(str(fold["name"]), *parts)
+
+
+def _guessed(rows: pd.DataFrame, predictions: pd.DataFrame) -> list[Sides]:
+    file = rows["file"].astype(str) + " " + rows["start"].astype(str)
+    sides = []
+    for name, part in predictions.groupby("fold", sort=False, observed=True):
+        tested = file.isin(part["file"].astype(str) + " " + part["start"].astype(str)).to_numpy()
+        sides.append(Sides(str(name), np.flatnonzero(~tested), np.flatnonzero(tested)))
+    return sides
+
+
+def _contender(entry: Mapping[str, Any]) -> Contender:
+    params = dict(entry.get("params", {}))
+    return Contender(
+        name=str(entry["name"]),
+        model=str(entry.get("model", "")),
+        features=str(entry.get("features", "")),
+        params=params,
+        normalisation=str(entry.get("normalisation", "global")),
+        selection=str(params.get("selection", "last")),
+        tuned=bool(entry.get("tune")),
+    )
+
+
+def _scores(folder: Path) -> pd.DataFrame | None:
+    """What the run's leaderboard says, if it has one."""
+    path = folder / "leaderboard.csv"
+    if not path.is_file():
+        return None
+    try:
+        board = pd.read_csv(path)
+    except ValueError as error:
+        raise StoreError(str(error), where=path, code="unreadable-run") from error
+    if not {"protocol", "entry", "control", "uar"} <= set(board):
+        return None
+    if "condition" in board:
+        board = board[board["condition"].fillna("clean") == "clean"]
+    for name in ("protocol", "entry"):  # a name that began like a formula carries an apostrophe
+        board[name] = board[name].astype(str).str.removeprefix("'")
+    return board
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+def lint_any(
+    target: str,
+    *,
+    root: Path | None = None,
+    jobs: int = 1,
+    listen: bool = True,
+    json_text: bool = False,
+    report: Report = _silent,
+) -> tuple[Sequence[str], int]:
+    """Lint a recipe or a run's folder: the body of ``serfeat lint``.
+
+    Returns
+    -------
+    The lines to print, and the exit code: 0 clean, 1 a leak. What cannot be linted raises (2).
+    """
+    folder = Path(target)
+    if folder.is_dir():
+        found = lint_run(folder)
+    else:
+        found = lint_recipe(target, root=root, jobs=jobs, listen=listen, report=report)
+    lines = [json.dumps(as_json(found), indent=1)] if json_text else as_text(found)
+    return lines, 0 if clean(found) else 1
