@@ -2,67 +2,56 @@
 
 Conventions
 -----------
-Every function takes plain numbers and returns the text of one `<svg>` element: no file, no global
-state, no pyplot; the same input gives the same bytes on every machine, because matplotlib's
-defaults are set anew, ids are salted with the figure's name and dates are left out. Text stays
-text (it can be searched, selected and read aloud) in the page's own font. Scores are drawn in
-percent. Colours are Okabe and Ito's, which the colour-blind can tell apart, and a marker says the
-same thing a second time. `marks` are the warnings that a figure must carry wherever it is copied
-to ("SYNTHETIC SPEECH", "SPEAKER-DEPENDENT"); they are drawn into it.
+Every function takes plain numbers and returns the text of one `<svg>` element (how it is made:
+`serfeat.report.canvas`). Scores are drawn in percent. `marks` are the warnings that a figure must
+carry wherever it is copied to ("SYNTHETIC SPEECH", "SPEAKER-DEPENDENT"); they are drawn into it.
+Confusions and speakers are shaded tables (`serfeat.report.blocks.Table`), not pictures.
 
 Contents
 --------
-`forest` `gap` `confusion` `heat_map` `curves`.
-
-Sources
--------
-Okabe and Ito, "Color universal design", 2008.
+`forest` `gap`        : scores of entries.
+`ladder` `reliability` `scatter` : a score against noise; stated against true probability; truth
+    against prediction.
+`bars`                : contributions with their intervals.
+`curves` `over_time`  : training; weights along a clip.
 """
 
 from __future__ import annotations
 
-import html
-import io
-import re
-import textwrap
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from serfeat.types import Floats, Ints
+from serfeat.report.canvas import (
+    BLUE,
+    CYCLE,
+    GREY,
+    INK,
+    PAPER,
+    RULE,
+    VERMILION,
+    canvas,
+    finish,
+    margin,
+    percent_axis,
+    short,
+)
+from serfeat.types import Floats
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+__all__ = [
+    "bars",
+    "curves",
+    "forest",
+    "gap",
+    "ladder",
+    "over_time",
+    "reliability",
+    "scatter",
+]
 
-__all__ = ["confusion", "curves", "forest", "gap", "heat_map"]
-
-INK, GREY, RULE = "#1a1a1a", "#595959", "#d0d0d0"
-BLUE, VERMILION = "#0072B2", "#D55E00"
 # kind of entry -> (colour, marker)
 LOOK = {"classical": (BLUE, "o"), "deep": (VERMILION, "s"), "control": (GREY, "D")}
-STYLE: Any = {  # matplotlib types each key; a literal of all of them has no common type
-    "svg.fonttype": "none",  # text stays text
-    "font.size": 10.0,
-    "axes.labelsize": 10.0,
-    "axes.titlesize": 10.0,
-    "axes.edgecolor": GREY,
-    "axes.linewidth": 0.6,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "text.color": INK,
-    "text.parse_math": False,  # a "$" in a name is a dollar
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-}
 
 
 def forest(
@@ -78,20 +67,20 @@ def forest(
     alt : what a reader who cannot see the figure is told.
     marks : warnings drawn into the figure.
     """
-    with _canvas(4.7, 0.95 + 0.36 * len(rows)) as figure:
+    with canvas(4.7, 0.95 + 0.36 * len(rows)) as figure:
         ax = figure.add_subplot()
         for y, row in enumerate(rows):
             colour, marker = LOOK[row["kind"]]
-            fill = "white" if row["kind"] == "control" else colour
+            fill = PAPER if row["kind"] == "control" else colour
             if np.isfinite(row["low"]):
                 ax.plot([100 * row["low"], 100 * row["high"]], [y, y], color=colour, lw=1.8)
             ax.plot(100 * row["uar"], y, marker, color=colour, mfc=fill, ms=6.5, mew=1.4)
         ax.axvline(100 * chance, color=INK, lw=0.9, ls=(0, (4, 3)))
         ax.text(100 * chance, -0.75, f" chance {100 * chance:.1f}", va="bottom", color=GREY)
-        ax.set_yticks(range(len(rows)), [_short(row["entry"]) for row in rows])
+        ax.set_yticks(range(len(rows)), [short(row["entry"]) for row in rows])
         ax.set_ylim(len(rows) - 0.4, -0.8)
-        _percent_axis(ax, "UAR in %, with 95 % interval over speakers")
-        return _svg(figure, name, alt, marks)
+        percent_axis(ax, "UAR in %, with 95 % interval over speakers")
+        return finish(figure, name, alt, marks)
 
 
 def gap(
@@ -104,7 +93,7 @@ def gap(
     rows : entry, held, random (0..1).
     chance, name, alt, marks : as in `forest`.
     """
-    with _canvas(4.7, 1.25 + 0.36 * len(rows)) as figure:
+    with canvas(4.7, 1.25 + 0.36 * len(rows)) as figure:
         ax = figure.add_subplot()
         for y, row in enumerate(rows):
             held, random = 100 * row["held"], 100 * row["random"]
@@ -116,7 +105,7 @@ def gap(
                 y,
                 "^",
                 color=VERMILION,
-                mfc="white",
+                mfc=PAPER,
                 mew=1.4,
                 ms=7,
                 label="random folds (speaker-dependent)" if first else None,
@@ -124,76 +113,11 @@ def gap(
             right = max(held, random)
             ax.text(right + 2, y, f"{random - held:+.1f}".replace("-", "−"), va="center")
         ax.axvline(100 * chance, color=INK, lw=0.9, ls=(0, (4, 3)))
-        ax.set_yticks(range(len(rows)), [_short(row["entry"]) for row in rows])
+        ax.set_yticks(range(len(rows)), [short(row["entry"]) for row in rows])
         ax.set_ylim(len(rows) - 0.4, -0.6)
-        _percent_axis(ax, "UAR in %; dashed: chance; numbers: the gap in points")
+        percent_axis(ax, "UAR in %; dashed: chance; numbers: the gap in points")
         figure.legend(loc="outside lower left", frameon=False, ncols=2, fontsize=9, handletextpad=0)
-        return _svg(figure, name, alt, marks)
-
-
-def confusion(
-    counts: Ints, labels: Sequence[str], *, name: str, alt: str, marks: Sequence[str] = ()
-) -> str:
-    """Draw a confusion matrix: per cent of each row (the truth), with the counts below.
-
-    Parameters
-    ----------
-    counts : (C, C) row = truth, column = prediction.
-    labels : (C,) names of the classes.
-    name, alt, marks : as in `forest`.
-    """
-    totals = counts.sum(axis=1, keepdims=True)
-    share = np.full(counts.shape, np.nan)
-    np.divide(100.0 * counts, totals, out=share, where=totals > 0)
-    text = [
-        [
-            "–" if np.isnan(share[i, j]) else f"{share[i, j]:.0f}\n({counts[i, j]})"
-            for j in range(len(labels))
-        ]
-        for i in range(len(labels))
-    ]
-    side = max(0.46 * len(labels), 1.6)
-    margin = _margin(labels)
-    with _canvas(side + margin + 0.4, side + 0.7 * margin + 0.6) as figure:
-        ax = figure.add_subplot()
-        _cells(ax, share, text, fontsize=7.5)
-        ax.set_xticks(np.arange(len(labels)) + 0.5, [_short(x) for x in labels], rotation=45)
-        for tick in ax.get_xticklabels():
-            tick.set(ha="right", rotation_mode="anchor")
-        ax.set_yticks(np.arange(len(labels)) + 0.5, [_short(x) for x in labels])
-        ax.set_xlabel("predicted")
-        ax.set_ylabel("true")
-        return _svg(figure, name, alt, marks)
-
-
-def heat_map(
-    values: Floats,
-    rows: Sequence[str],
-    columns: Sequence[str],
-    *,
-    name: str,
-    alt: str,
-    marks: Sequence[str] = (),
-) -> str:
-    """Draw scores (0..1, NaN: no cell) of speakers (rows) and entries (columns).
-
-    Rows shrink and lose their numbers when there are more than 40; the page gives the table.
-    """
-    many = len(rows) > 40
-    height = 0.12 if many else 0.27
-    text = [["" if many or np.isnan(v) else f"{100 * v:.0f}" for v in row] for row in values]
-    across, below = 0.4 + _margin(rows), 0.7 + 0.7 * _margin(columns)
-    with _canvas(across + max(0.5 * len(columns), 2.0), below + height * len(rows)) as figure:
-        ax = figure.add_subplot()
-        _cells(ax, 100 * values, text, fontsize=8.5)
-        ax.set_xticks(np.arange(len(columns)) + 0.5, [_short(c) for c in columns], rotation=45)
-        for tick in ax.get_xticklabels():
-            tick.set(ha="right", rotation_mode="anchor")
-        ax.set_yticks(np.arange(len(rows)) + 0.5, [_short(r) for r in rows])
-        if many:
-            ax.tick_params(axis="y", labelsize=6)
-        ax.set_ylabel("speaker")
-        return _svg(figure, name, alt, marks)
+        return finish(figure, name, alt, marks)
 
 
 def curves(
@@ -213,7 +137,7 @@ def curves(
     score_name : what the scores are, for the axis.
     name, alt, marks : as in `forest`.
     """
-    with _canvas(4.2, 3.6) as figure:
+    with canvas(4.2, 3.6) as figure:
         top, bottom = figure.subplots(2, 1, sharex=True)
         for ax, lines, colour, scale in (
             (top, losses, INK, 1.0),
@@ -227,111 +151,160 @@ def curves(
         bottom.set_ylabel(f"{score_name}, %")
         bottom.set_ylim(0, 102)
         bottom.set_xlabel("epoch")
-        return _svg(figure, name, alt, marks)
+        return finish(figure, name, alt, marks)
 
 
-# --- drawing ---------------------------------------------------------------------------------
+def ladder(
+    panels: Sequence[tuple[str, str, Sequence[dict[str, Any]]]],
+    *,
+    chance: float,
+    score_name: str,
+    name: str,
+    alt: str,
+    marks: Sequence[str] = (),
+) -> str:
+    """Draw a score against the amount of a disturbance: one panel per kind, one line per entry.
+
+    Parameters
+    ----------
+    panels : (title, name of the axis, lines); a line has entry, x (n,) and y (n,) in 0..1.
+    chance : 0..1; NaN: not drawn.
+    score_name : of the axis.
+    name, alt, marks : as in `forest`.
+    """
+    height = 0.5 + 2.3 * len(panels)
+    with canvas(4.7, height) as figure:
+        axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
+        for ax, (title, across, lines) in zip(axes, panels, strict=True):
+            for (colour, marker), line in zip(_looks(len(lines)), lines, strict=True):
+                label = short(line["entry"]) if ax is axes[0] else None
+                y = 100 * np.asarray(line["y"])
+                ax.plot(line["x"], y, marker, ls="-", color=colour, lw=1.2, ms=4.5, label=label)
+            if np.isfinite(chance):
+                ax.axhline(100 * chance, color=INK, lw=0.9, ls=(0, (4, 3)))
+            ax.set_ylim(0, 100)
+            ax.grid(axis="y", color=RULE, lw=0.5)
+            ax.set_title(short(title), loc="left", fontsize=10)
+            ax.set_xlabel(across)
+            ax.set_ylabel(f"{score_name}, %")
+        figure.legend(loc="outside lower left", frameon=False, ncols=3, fontsize=9)
+        return finish(figure, name, alt, marks)
 
 
-def _short(text: str) -> str:
-    """A name that fits on an axis: printable, at most 22 characters."""
-    shown = "".join(c if c.isprintable() else "�" for c in text)
-    return shown if len(shown) <= 22 else shown[:20] + "…"
+def _looks(n: int) -> list[tuple[str, str]]:
+    """A colour and a marker for each of n lines; the seven pairs repeat."""
+    return [CYCLE[i % len(CYCLE)] for i in range(n)]
 
 
-def _margin(names: Sequence[str]) -> float:
-    """Inches that the longest of these names needs beside an axis."""
-    return 0.25 + 0.075 * max((len(_short(name)) for name in names), default=0)
+def reliability(
+    stated: Floats, found: Floats, share: Floats, *, name: str, alt: str, marks: Sequence[str] = ()
+) -> str:
+    """Draw how often a prediction is right against how probable the entry said it was.
+
+    Parameters
+    ----------
+    stated, found : (bins,) mean stated probability and share of right predictions, 0..1; NaN where
+        no clip falls into the bin.
+    share : (bins,) of all clips; the area of the dot.
+    name, alt, marks : as in `forest`.
+    """
+    with canvas(2.7, 2.8) as figure:
+        ax = figure.add_subplot()
+        ax.plot([0, 100], [0, 100], color=GREY, lw=0.9, ls=(0, (4, 3)))
+        here = np.isfinite(stated) & np.isfinite(found)
+        x, y = 100 * stated[here], 100 * found[here]
+        ax.vlines(x, x, y, color=RULE, lw=3)
+        ax.plot(x, y, color=BLUE, lw=1.0)
+        ax.scatter(x, y, s=10 + 240 * share[here], color=BLUE, zorder=3)
+        ax.set_xlim(0, 100)
+        ax.set_ylim(0, 100)
+        ax.set_aspect("equal")
+        ax.set_xlabel("stated probability, %")
+        ax.set_ylabel("right, %")
+        return finish(figure, name, alt, marks)
 
 
-def _percent_axis(ax: Axes, label: str) -> None:
-    ax.set_xlim(0, 100)
-    ax.set_xticks(range(0, 101, 20))
-    ax.set_xlabel(label)
-    ax.grid(axis="x", color=RULE, lw=0.5)
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
-    ax.set_axisbelow(True)
+def scatter(
+    truth: Floats, prediction: Floats, *, what: str, name: str, alt: str, marks: Sequence[str] = ()
+) -> str:
+    """Draw predictions against the truth, with the line on which they are equal.
+
+    Parameters
+    ----------
+    truth, prediction : (n,) in the unit of the rating; at most some hundred dots should come.
+    what : the rating and its unit, for the axes.
+    name, alt, marks : as in `forest`.
+    """
+    with canvas(3.0, 3.1) as figure:
+        ax = figure.add_subplot()
+        both = np.concatenate([truth, prediction])
+        both = both[np.isfinite(both)]
+        low, high = (float(both.min()), float(both.max())) if len(both) else (0.0, 1.0)
+        reach = 0.05 * (high - low) or 1.0
+        ends = (low - reach, high + reach)
+        ax.plot(ends, ends, color=GREY, lw=0.9, ls=(0, (4, 3)))
+        ax.plot(truth, prediction, "o", color=BLUE, ms=3, alpha=0.45, mew=0)
+        ax.set_xlim(ends)
+        ax.set_ylim(ends)
+        ax.set_aspect("equal")
+        ax.set_xlabel(f"true {short(what)}")
+        ax.set_ylabel(f"predicted {short(what)}")
+        return finish(figure, name, alt, marks)
 
 
-def _cells(ax: Axes, values: Floats, text: Sequence[Sequence[str]], *, fontsize: float) -> None:
-    """Coloured cells (0..100, white to dark blue; grey without a value) with text in them."""
-    import matplotlib as mpl
+def bars(
+    rows: Sequence[dict[str, Any]], *, across: str, name: str, alt: str, marks: Sequence[str] = ()
+) -> str:
+    """Draw differences in points with their intervals around zero.
 
-    colours = mpl.colors.LinearSegmentedColormap.from_list(
-        "depth", ["#ffffff", "#9ecae1", "#08306b"]
-    ).with_extremes(bad="#e6e6e6")
-    shown = np.ma.masked_invalid(values)
-    ax.pcolormesh(shown, cmap=colours, vmin=0, vmax=100, edgecolors=RULE, linewidth=0.4)
-    for (i, j), value in np.ndenumerate(values):
-        if text[i][j]:
-            ax.text(
-                j + 0.5,
-                i + 0.5,
-                text[i][j],
-                ha="center",
-                va="center",
-                fontsize=fontsize,
-                linespacing=1.1,
-                color="white" if value > 55 else INK,
-                in_layout=False,  # it is inside the axes: measuring it only costs time
-            )
-    ax.invert_yaxis()
-    ax.tick_params(length=0)
-    for spine in ax.spines.values():
-        spine.set_visible(False)
-
-
-@contextmanager
-def _canvas(width: float, height: float) -> Iterator[Figure]:
-    """A figure of so many inches, under our style and nobody else's settings."""
-    import matplotlib as mpl
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context():
-        mpl.rcdefaults()  # the user's own matplotlibrc must not change the page
-        mpl.rcParams.update(STYLE)
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasSVG(figure)
-        yield figure
+    Parameters
+    ----------
+    rows : name, value, low, high (fractions, drawn in points; NaN low: no interval).
+    across : name of the axis.
+    name, alt, marks : as in `forest`.
+    """
+    with canvas(4.0, 0.8 + 0.27 * len(rows)) as figure:
+        ax = figure.add_subplot()
+        for y, row in enumerate(rows):
+            ax.barh(y, 100 * row["value"], height=0.55, color=RULE)
+            if np.isfinite(row["low"]):
+                ax.plot([100 * row["low"], 100 * row["high"]], [y, y], color=BLUE, lw=1.6)
+            ax.plot(100 * row["value"], y, "o", color=BLUE, ms=4.5)
+        ax.axvline(0, color=INK, lw=0.9)
+        ax.set_yticks(range(len(rows)), [short(row["name"]) for row in rows])
+        ax.set_ylim(len(rows) - 0.4, -0.6)
+        ax.set_xlabel(across)
+        ax.grid(axis="x", color=RULE, lw=0.5)
+        ax.set_axisbelow(True)
+        ax.tick_params(axis="y", length=0)
+        return finish(figure, name, alt, marks)
 
 
-def _svg(figure: Figure, name: str, alt: str, marks: Sequence[str]) -> str:
-    """Finish a figure: draw the marks, serialise, and make it fit to stand inside a page."""
-    import matplotlib as mpl
+def over_time(
+    seconds: Floats,
+    weights: Floats,
+    names: Sequence[str],
+    *,
+    name: str,
+    alt: str,
+    marks: Sequence[str] = (),
+) -> str:
+    """Draw where along a clip a network looks: one strip per gate or attention head.
 
-    mpl.rcParams["svg.hashsalt"] = name
-    if marks:
-        across = int(figure.get_figwidth() * 72 / 6.0)  # characters that fit, at 6 points each
-        lines = [line for mark in marks for line in textwrap.wrap(mark, across)]
-        figure.suptitle("\n".join(lines), fontsize=8.5, fontweight="bold", color="#8a2b00")
-    out = io.StringIO()
-    with warnings.catch_warnings():
-        # Names may be in any script; the reader's browser has the glyphs, matplotlib's font not.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    text = out.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.S)
-    # The style sheet of an inline SVG would apply to the whole page; the page has its own.
-    text = re.sub(r"\s*<defs>\s*<style.*?</style>\s*</defs>", "", text, count=1, flags=re.S)
-    # Ids must be unique on the page.
-    text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
-    text = re.sub(r'(url\(|href=")#', rf"\1#{name}-", text)
-    text = text.replace("xlink:href", "href")
-    text = re.sub(r'="[^"]*"', _rounded, text)
-    text = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--sans)", text)
-    width, height = (float(v) * 72 for v in figure.get_size_inches())
-    head = (
-        f'<svg class="figure" role="img" aria-label="{html.escape(alt, quote=True)}" '
-        f'viewBox="0 0 {width:.0f} {height:.0f}" style="width:{width * 96 / 72:.0f}px">'
-    )
-    return head + re.sub(r"\n\s*", "\n", text[text.index(">") + 1 :]).strip()
-
-
-def _rounded(attribute: re.Match[str]) -> str:
-    """Two decimals of a point are enough for coordinates; it halves the page."""
-    return re.sub(
-        r"\d+\.\d{3,}", lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), attribute[0]
-    )
+    Parameters
+    ----------
+    seconds : (frames,) time of each weight.
+    weights : (rows, frames); each row is drawn from its least to its greatest value.
+    names : (rows,) of the strips.
+    name, alt, marks : as in `forest`.
+    """
+    with canvas(4.2 + margin(names) - 0.5, 0.7 + 0.34 * len(names)) as figure:
+        axes = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
+        for ax, row, label in zip(axes, weights, names, strict=True):
+            ax.fill_between(seconds, np.nanmin(row), row, color=BLUE, lw=0, alpha=0.75)
+            ax.set_yticks([])
+            ax.spines["left"].set_visible(False)
+            ax.set_ylabel(short(label), rotation=0, ha="right", va="center")
+            ax.margins(x=0)
+        axes[-1].set_xlabel("time, s")
+        return finish(figure, name, alt, marks)

@@ -9,14 +9,15 @@ not here.
 
 Contents
 --------
-`visible` : a name. `percent` `points` `interval` : scores. `quantity` : any number.
+`visible` : a name. `percent` `points` `interval` `decimals` `p_value` : scores. `quantity` : any
+    number.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["interval", "percent", "points", "quantity", "visible"]
+__all__ = ["decimals", "interval", "p_value", "percent", "points", "quantity", "visible"]
 
 
 def visible(text: object) -> str:
@@ -44,6 +45,18 @@ def interval(low: float, high: float, *, signed: bool = False) -> str:
         return "[not defined]"
     show = points if signed else percent
     return f"[{show(low)}, {show(high)}]"
+
+
+def decimals(value: float) -> str:
+    """A score that is no percentage, with 3 decimals: -0.0312 -> "−0.031"."""
+    return f"{value:.3f}".replace("-", "−") if np.isfinite(value) else "–"
+
+
+def p_value(p: float) -> str:
+    """A p-value with 3 decimals: 0.0312 -> "0.031", 0.0002 -> "< 0.001"."""
+    if not np.isfinite(p):
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def quantity(value: float, digits: int = 3) -> str:

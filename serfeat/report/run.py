@@ -2,14 +2,16 @@
 
 Contents
 --------
-`Run` `read_run`        : the folder (its parts: see `serfeat.report`).
-`SYNTHETIC` `DEPENDENT` : warnings that tables and figures carry, because they are copied without
-their page.
+`Run` `read_run` : the folder (its parts: see `serfeat.report`).
+`CLEAN`          : the condition that every score is about unless it says otherwise.
+`SYNTHETIC` `DEPENDENT` `NOT_LINTED` : warnings that tables and figures carry, because they are
+    copied without their page.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,16 @@ import pandas as pd
 
 from serfeat.errors import StoreError
 from serfeat.leaderboard import leaderboard
+from serfeat.report.differences import pairs_of
 
-__all__ = ["DEPENDENT", "SYNTHETIC", "Run", "read_run"]
+__all__ = ["CLEAN", "DEPENDENT", "NOT_LINTED", "SYNTHETIC", "Run", "read_run"]
 
+CLEAN = "clean"
 SYNTHETIC = "SYNTHETIC SPEECH: scores say nothing about people"
 DEPENDENT = "SPEAKER-DEPENDENT: the test speakers' other clips are in the training folds"
+NOT_LINTED = "NOT LINTED: nobody has looked for leaks in this run"
+OPTIONAL = ("history", "costs", "rows", "tuning", "importance", "contributions", "gates")
+AGAIN = "run the comparison again"
 
 
 @dataclass(frozen=True)
@@ -32,16 +39,26 @@ class Run:
     Parameters
     ----------
     info : run.json.
-    predictions, history, costs : the tables (see `serfeat.report`).
-    board : `serfeat.leaderboard` of the predictions.
+    predictions : the predictions table, condition "clean" only.
+    board : `serfeat.leaderboard` of the predictions; of a run on dimensions that of
+        `serfeat.dimensions`.
+    labels : all classes; empty for a run on dimensions.
+    disturbed : predictions under all other conditions (noise at test time).
+    tables : the optional tables by name; an absent one is empty.
+    pairs : every pair of entries under every protocol, tested (`serfeat.significance`).
+    lint : lint.json, or None if the run was not linted.
+    folds : folds.json; empty if absent.
     """
 
     info: dict[str, Any]
     predictions: pd.DataFrame
-    history: pd.DataFrame
-    costs: pd.DataFrame
     board: pd.DataFrame
     labels: list[str] = field(default_factory=list)
+    disturbed: pd.DataFrame = field(default_factory=pd.DataFrame)
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    pairs: pd.DataFrame = field(default_factory=pd.DataFrame)
+    lint: dict[str, Any] | None = None
+    folds: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def protocols(self) -> list[dict[str, Any]]:
@@ -50,29 +67,92 @@ class Run:
         known = [p for p in self.info["protocols"] if p["key"] in ran]
         return sorted(known, key=lambda p: not p["speaker_independent"])
 
+    @property
+    def main(self) -> dict[str, Any]:
+        """The protocol that the verdict is about."""
+        return self.protocols[0]
+
+    @property
+    def targets(self) -> list[str]:
+        """The dimensions that were predicted; empty where emotions were."""
+        return targets_of(self.predictions)
+
     def marks(self, protocol: str | None = None) -> tuple[str, ...]:
         """The warnings that everything made from this run (and protocol) must carry."""
         out = [SYNTHETIC] if self.info["corpus"].get("synthetic") else []
-        dependent = {p["key"] for p in self.info["protocols"] if not p["speaker_independent"]}
-        if protocol in dependent:
+        if protocol is not None and self.dependent(protocol):
             out.append(DEPENDENT)
-        return (*out, *(str(m) for m in self.info.get("marks", [])))
+        return (*out, *lint_mark(self.lint), *(str(m) for m in self.info.get("marks", [])))
+
+    def dependent(self, protocol: str) -> bool:
+        """Whether the test speakers have other clips in training."""
+        return any(
+            p["key"] == protocol and not p["speaker_independent"] for p in self.info["protocols"]
+        )
 
     def kind(self, entry: str) -> str:
         """Kind of an entry: classical or deep."""
-        kinds = {e["name"]: str(e["kind"]) for e in self.info["entries"]}
-        return kinds.get(entry, "classical")
+        return str(self.entry(entry).get("kind", "classical"))
+
+    def entry(self, name: str) -> dict[str, Any]:
+        """What run.json says of an entry."""
+        known = {e["name"]: e for e in self.info["entries"]}
+        return dict(known.get(name, {}))
+
+    def transductive(self, entry: str) -> bool:
+        """Whether an entry was normalised with the test speakers' own, unlabelled audio."""
+        return self.normalisation(entry) == "speaker"
+
+    def normalisation(self, entry: str) -> str:
+        """How an entry was normalised: "global", "none" or "speaker"; runs before 0.2: global."""
+        return str(self.entry(entry).get("normalisation", "global"))
 
     def scored(self, protocol: str, *, control: bool = False) -> pd.DataFrame:
         """The leaderboard's rows of one protocol, best first."""
         mine = (self.board["protocol"] == protocol) & (self.board["control"] == control)
         return self.board[mine]
 
+    def names(self, protocol: str) -> list[str]:
+        """The entries of one protocol, best first, each once."""
+        return [str(e) for e in dict.fromkeys(self.scored(protocol)["entry"])]
+
     def rows(self, protocol: str, entry: str) -> pd.DataFrame:
         """The predictions of one entry, without the control."""
-        p = self.predictions
-        mine = (p["protocol"] == protocol) & (p["entry"] == entry) & ~p["control"].astype(bool)
-        return p[mine.to_numpy()]
+        return rows_of(self.predictions, protocol, entry)
+
+    def table(self, name: str, *, protocol: str = "") -> pd.DataFrame:
+        """An optional table, or its rows of one protocol; empty where it is absent."""
+        whole = self.tables.get(name, pd.DataFrame())
+        if whole.empty or not protocol or "protocol" not in whole:
+            return whole
+        return whole[(whole["protocol"] == protocol).to_numpy()]
+
+
+def rows_of(predictions: pd.DataFrame, protocol: str, entry: str) -> pd.DataFrame:
+    """The rows of one entry under one protocol, without the control."""
+    p = predictions
+    mine = (p["protocol"] == protocol) & (p["entry"] == entry) & ~p["control"].astype(bool)
+    return p[mine.to_numpy()]
+
+
+def targets_of(predictions: pd.DataFrame) -> list[str]:
+    """The dimensions in a table of predictions; empty where it holds emotions."""
+    if "target" not in predictions:
+        return []
+    return [str(t) for t in dict.fromkeys(predictions["target"]) if t != "emotion"]
+
+
+def lint_mark(lint: Mapping[str, Any] | None) -> list[str]:
+    """What everything made from a run must say about its lint: nothing if it is clean."""
+    if lint is None:
+        return [NOT_LINTED]
+    if lint.get("clean"):
+        return []
+    leaks = [f for f in lint.get("findings", []) if f.get("severity") == "leak"]
+    kinds = list(dict.fromkeys(str(f.get("kind", "?")) for f in leaks))
+    named = ", ".join(kinds[:3]) + (f" and {len(kinds) - 3} more" if len(kinds) > 3 else "")
+    named = named or "see the top of the page"
+    return [f"LEAK FOUND BY LINT ({named}): these scores cannot be believed"]
 
 
 def read_run(folder: Path) -> Run:
@@ -82,20 +162,50 @@ def read_run(folder: Path) -> Run:
     ------
     StoreError : a part of the folder that is missing, cannot be read or lacks a column.
     """
-    again = "run the comparison again"
     try:
         info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         predictions = pd.read_parquet(folder / "predictions.parquet")
-        optional = [folder / "history.parquet", folder / "costs.parquet"]
-        history, costs = (pd.read_parquet(p) if p.exists() else pd.DataFrame() for p in optional)
+        tables = {
+            name: pd.read_parquet(folder / f"{name}.parquet")
+            for name in OPTIONAL
+            if (folder / f"{name}.parquet").exists()
+        }
+        lint, folds = (_optional(folder / name) for name in ("lint.json", "folds.json"))
     except (OSError, ValueError) as problem:
-        raise StoreError(str(problem), where=folder, code="unreadable-run", fix=again) from problem
-    needed = {"corpus", "labels", "protocols", "entries"} - set(info)
+        raise StoreError(str(problem), where=folder, code="unreadable-run", fix=AGAIN) from problem
+    _check(folder, info, predictions)
+    clean = (predictions["condition"] == CLEAN) if "condition" in predictions else None
+    disturbed = predictions[~clean] if clean is not None else pd.DataFrame()
+    predictions = predictions[clean].reset_index(drop=True) if clean is not None else predictions
+    labels = [] if targets_of(predictions) else [str(label) for label in info["labels"]]
+    board = _board(predictions, tables.get("costs"), labels)
+    pairs = pairs_of(predictions, board, labels, folds or {})
+    return Run(info, predictions, board, labels, disturbed, tables, pairs, lint, folds or {})
+
+
+def _optional(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def _board(
+    predictions: pd.DataFrame, costs: pd.DataFrame | None, labels: list[str]
+) -> pd.DataFrame:
+    """The leaderboard of emotions or of dimensions."""
+    if labels:
+        return leaderboard(
+            predictions, None if costs is None or costs.empty else costs, labels=labels
+        )
+    from serfeat.dimensions import dimension_board  # only runs on ratings need it
+
+    return dimension_board(predictions)
+
+
+def _check(folder: Path, info: object, predictions: pd.DataFrame) -> None:
+    """Refuse a folder that lacks what every page needs."""
+    known = set(info) if isinstance(info, dict) else set()
+    needed = {"corpus", "labels", "protocols", "entries"} - known
     columns = ["file", "corpus", "speaker", "truth", "prediction", "entry", "protocol", "fold"]
     lacking = sorted(needed | ({*columns, "seed", "control"} - set(predictions)))
     if lacking or predictions.empty:
         found = f"without {', '.join(lacking)}" if lacking else "without any prediction"
-        raise StoreError(f"a run {found}", where=folder, code="incomplete-run", fix=again)
-    labels = [str(label) for label in info["labels"]]
-    board = leaderboard(predictions, None if costs.empty else costs, labels=labels)
-    return Run(info, predictions, history, costs, board, labels)
+        raise StoreError(f"a run {found}", where=folder, code="incomplete-run", fix=AGAIN)

@@ -8,61 +8,64 @@ differences in points (`serfeat.report.numbers`).
 
 Contents
 --------
-`Table` : rows of text.
-`scores_table` `gap_table` `differences_table` `confusion_table` `speakers_table` `costs_table`
+`scores_table` `gap_table` `pairs_table` `confusion_table` `speakers_table` `costs_table`
 `training_table` `counts_table` `entries_table` `failures_table` : the tables of the page.
-`as_text` `as_markdown` `as_csv` : the leaderboard elsewhere.
+`beaten_words` `normalisation_words` : two of their cells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from serfeat.report.numbers import interval, percent, points, quantity, visible
+from serfeat.report.blocks import Table
+from serfeat.report.differences import beaten_by
+from serfeat.report.numbers import interval, p_value, percent, points, quantity, visible
 from serfeat.report.run import Run
 from serfeat.stats import Difference
 from serfeat.types import Floats, Ints
 
 __all__ = [
-    "Table",
-    "as_csv",
-    "as_markdown",
-    "as_text",
+    "beaten_words",
     "confusion_table",
     "costs_table",
     "counts_table",
-    "differences_table",
     "entries_table",
     "failures_table",
     "gap_table",
+    "normalisation_words",
+    "pairs_table",
     "scores_table",
     "speakers_table",
     "training_table",
 ]
 
+# what a leaderboard says of an entry's normalisation
+NORMALISATIONS = {
+    "global": "global",
+    "none": "none",
+    "speaker": "per speaker: uses the test speakers' unlabelled audio",
+}
 
-@dataclass(frozen=True)
-class Table:
-    """A table of text.
 
-    Parameters
-    ----------
-    caption : what it shows, in one sentence.
-    head : (k,) column headers.
-    rows : (n, k) cells; the first cell of a row is its header.
-    text : positions of the columns that are text; all others hold numbers and align right.
-    marks : warnings that belong to the caption.
-    """
+def normalisation_words(run: Run, entry: str) -> str:
+    """How an entry was normalised, in words that cannot be overlooked where it is transductive."""
+    found = run.normalisation(entry)
+    return NORMALISATIONS.get(found, visible(found))
 
-    caption: str
-    head: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    text: frozenset[int] = frozenset({0})
-    marks: tuple[str, ...] = ()
+
+def beaten_words(run: Run, entry: str, protocol: str) -> str:
+    """The entries that one is better than, as few words: "all from knn down (12)"."""
+    beaten = beaten_by(run, entry, protocol)
+    ranked = [str(e) for e in run.scored(protocol)["entry"]]
+    if not beaten:
+        return "–"
+    if len(beaten) > 3 and beaten == ranked[-len(beaten) :]:
+        return f"all from {visible(beaten[0])} down ({len(beaten)})"
+    return ", ".join(visible(e) for e in beaten)
 
 
 # --- the tables of the page ------------------------------------------------------------------
@@ -70,29 +73,40 @@ class Table:
 
 def scores_table(run: Run, protocol: str, title: str) -> Table:
     """The leaderboard of one protocol, the control last."""
-    head = ("Entry", "UAR %", "95 % interval", "Mean of folds ± sd", "WAR %", "F1 macro %", "AUC")
     rows = []
     parts = [run.scored(protocol), run.scored(protocol, control=True)]
     for row in pd.concat(parts).to_dict("records"):
         folds = f"{percent(row['uar_folds_mean'])} ± {percent(row['uar_folds_sd'])}"
-        control = bool(row["control"])
+        control, entry = bool(row["control"]), str(row["entry"])
         rows.append(
             (
-                visible(row["entry"]) + (", random labels (control)" if control else ""),
+                visible(entry) + (", random labels (control)" if control else ""),
                 percent(row["uar"]),
                 interval(row["uar_low"], row["uar_high"]),
+                "–" if control else beaten_words(run, entry, protocol),
+                normalisation_words(run, entry),
                 folds,
                 percent(row["war"]),
                 percent(row["f1_macro"]),
                 f"{row['auc']:.3f}" if np.isfinite(row["auc"]) else "–",
-                "control" if control else run.kind(row["entry"]),
+                "control" if control else run.kind(entry),
                 str(row["n"]),
-                str(row["seeds"]),
+                f"{row['seeds']}" + _spread(row["uar_seeds_sd"]),
             )
         )
-    caption = f"Scores, {title}. Chance: UAR {percent(run.board['chance'].iloc[0])} %."
-    full = (*head, "Kind", "Clips", "Seeds")
-    return Table(caption, full, rows, frozenset({0, 7}), run.marks(protocol))
+    head = ("Entry", "UAR %", "95 % interval", "Better than", "Normalisation")
+    more = ("Mean of folds ± sd", "WAR %", "F1 macro %", "AUC", "Kind", "Clips", "Seeds")
+    caption = (
+        f"Scores, {title}. Chance: UAR {percent(run.board['chance'].iloc[0])} %. “Better than” "
+        "names the entries that a paired test puts this one ahead of, after Holm's correction for "
+        "all pairs; no name means that nothing is shown, not that the two are equal."
+    )
+    return Table(caption, (*head, *more), rows, frozenset({0, 3, 4, 9}), run.marks(protocol))
+
+
+def _spread(sd: float) -> str:
+    """The spread of UAR over seeds, beside their number."""
+    return f" (sd {100 * sd:.1f})" if np.isfinite(sd) else ""
 
 
 def gap_table(
@@ -114,31 +128,46 @@ def _uar(run: Run, protocol: str, entry: str) -> float:
     return float(board[board["entry"] == entry]["uar"].iloc[0])
 
 
-def differences_table(
-    run: Run, best: str, differences: Sequence[tuple[str, Difference]], protocol: str, title: str
-) -> Table:
-    """Every entry against the highest score, on the same clips."""
+def pairs_table(run: Run, protocol: str, title: str) -> Table:
+    """Every pair of entries: the higher score first, its lead, and what each test says."""
+    from serfeat.significance import DECIDING, TESTS
+
+    others = [test for test in TESTS if test != DECIDING]
     rows = []
-    for entry, d in differences:
-        words = "yes" if d.excludes_zero else "no" if np.isfinite(d.low) else "–"
-        cells = (visible(entry), points(d.difference), interval(d.low, d.high, signed=True), words)
-        rows.append(cells)
-    head = ("Entry", f"Below {visible(best)}, points", "95 % interval", "Zero excluded")
-    caption = f"How far each entry is below the highest score, {title}."
-    return Table(caption, head, rows, marks=run.marks(protocol))
+    for r in run.pairs[run.pairs["protocol"] == protocol].to_dict("records"):
+        cells = (visible(r["a"]), visible(r["b"]), points(r["difference"]))
+        ends = interval(r["low"], r["high"], signed=True)
+        more = (ends, "yes" if r["better"] else "no", p_value(r["p_holm"]), p_value(r["p"]))
+        rows.append((*cells, *more, *(p_value(r[f"p_{test}"]) for test in others)))
+    head = ("Entry", "Other entry", "Ahead by, points", "95 % interval", "Better", "p after Holm")
+    words = "; ".join(f"{test.replace('_', ' ')}: {TESTS[test]}" for test in others)
+    caption = (
+        f"Every pair of entries on the same clips, {title}; the higher score is named first. "
+        f"“Better” is decided by {TESTS[DECIDING]}, after Holm’s correction for all pairs. For "
+        f"comparison, uncorrected: {words}."
+    )
+    full = (*head, "p", *(f"p, {test.replace('_', ' ')}" for test in others))
+    return Table(caption, full, rows, frozenset({0, 1, 4}), run.marks(protocol))
 
 
 def confusion_table(
     counts: Ints, labels: Sequence[str], caption: str, marks: tuple[str, ...]
 ) -> Table:
-    """Counts of truth (rows) against prediction (columns), with the recall."""
-    totals = counts.sum(axis=1)
+    """Per cent of each truth (rows) and counts, shaded by the share; the last column is recall."""
+    totals = counts.sum(axis=1, keepdims=True)
+    share = np.full(counts.shape, np.nan)
+    np.divide(counts, totals, out=share, where=totals > 0)
     rows = []
     for i, label in enumerate(labels):
-        recall = counts[i, i] / totals[i] if totals[i] else float("nan")
-        rows.append((visible(label), *(str(c) for c in counts[i]), percent(recall)))
-    head = ("True \\ predicted", *(visible(x) for x in labels), "Recall %")
-    return Table(caption, head, rows, marks=marks)
+        cells = (
+            f"{percent(share[i, j], 0)} ({counts[i, j]})" if totals[i] else "–"
+            for j in range(len(labels))
+        )
+        rows.append((visible(label), *cells, str(totals[i, 0])))
+    head = ("True \\ predicted", *(visible(x) for x in labels), "Clips")
+    shade = np.full((len(labels), len(labels) + 2), np.nan)
+    shade[:, 1:-1] = share
+    return Table(caption, head, rows, marks=marks, shade=shade)
 
 
 def speakers_table(
@@ -146,24 +175,25 @@ def speakers_table(
     clips: Sequence[int],
     names: Sequence[str],
     entries: Sequence[str],
-    title: str,
+    caption: str,
     marks: tuple[str, ...],
 ) -> Table:
-    """UAR of every entry on every speaker (rows)."""
+    """A score (0..1) of every entry on every speaker (rows), shaded."""
     rows = [
         (visible(name), str(n), *(percent(v) for v in line))
         for name, n, line in zip(names, clips, values, strict=True)
     ]
     head = ("Speaker", "Clips", *(visible(e) for e in entries))
-    return Table(f"UAR % per speaker, {title}.", head, rows, marks=marks)
+    shade = np.hstack([np.full((len(rows), 2), np.nan), values])
+    return Table(caption, head, rows, marks=marks, shade=shade)
 
 
 def costs_table(run: Run, protocol: str, title: str) -> Table:
     """Time and size of every entry."""
     rows = []
     details = {e["name"]: e for e in run.info["entries"]}
-    for row in run.scored(protocol).to_dict("records"):
-        mine = run.costs
+    for row in run.scored(protocol).drop_duplicates("entry").to_dict("records"):
+        mine = run.table("costs")
         if not mine.empty:
             chosen = (mine["entry"] == row["entry"]) & (mine["protocol"] == protocol)
             mine = mine[chosen & ~mine["control"].astype(bool)]
@@ -219,12 +249,21 @@ def entries_table(run: Run) -> Table:
     """What was compared: model, features, settings, licence."""
     rows = []
     for e in run.info["entries"]:
-        settings = ", ".join(f"{k} = {v}" for k, v in (e.get("params") or {}).items()) or "defaults"
         cells = (e["name"], e["kind"], e["model"], e["features"], e.get("level", "–"))
-        more = (settings, e.get("words", ""), e.get("licence", "–"))
-        rows.append(tuple(visible(c) for c in (*cells, *more)))
-    head = ("Entry", "Kind", "Model", "Features", "Level", "Settings", "In words", "Licence")
-    return Table("The entries.", head, rows, frozenset(range(8)), run.marks())
+        more = (_settings(e), normalisation_words(run, e["name"]), e.get("words", ""))
+        rows.append(tuple(visible(c) for c in (*cells, *more, e.get("licence", "–"))))
+    head = ("Entry", "Kind", "Model", "Features", "Level", "Settings", "Normalisation", "In words")
+    caption = "The entries: model, features, settings, and the licence of what made the features."
+    return Table(caption, (*head, "Licence"), rows, frozenset(range(9)), run.marks())
+
+
+def _settings(entry: Mapping[str, Any]) -> str:
+    """Everything that was set by the recipe, as "name = value"."""
+    given = dict(entry.get("params") or {})
+    given |= {name: entry[name] for name in ("targets", "augment", "tune") if entry.get(name)}
+    if given.get("targets") == "labels":
+        del given["targets"]
+    return ", ".join(f"{k} = {v}" for k, v in given.items()) or "defaults"
 
 
 def failures_table(run: Run) -> Table:
@@ -234,68 +273,3 @@ def failures_table(run: Run) -> Table:
     head = ("File", "Stage", "Reason", "Message")
     caption = "Clips that could not be used; no score knows them."
     return Table(caption, head, rows, frozenset(range(4)), run.marks())
-
-
-# --- the leaderboard elsewhere ---------------------------------------------------------------
-
-
-def as_text(board: pd.DataFrame) -> list[list[str]]:
-    """The leaderboard as rows of text for a terminal; the first row is the header.
-
-    Columns: protocol, entry, UAR %, 95 % interval, folds, WAR %, F1 %, AUC, clips. Control rows
-    say so in the entry's name.
-    """
-    rows = [
-        ["protocol", "entry", "UAR %", "95 % interval", "folds", "WAR %", "F1 %", "AUC", "clips"]
-    ]
-    for row in board.to_dict("records"):
-        rows.append(
-            [
-                visible(row["protocol"]),
-                visible(row["entry"]) + (" (random labels)" if row["control"] else ""),
-                percent(row["uar"]),
-                interval(row["uar_low"], row["uar_high"]),
-                f"{percent(row['uar_folds_mean'])} ± {percent(row['uar_folds_sd'])}",
-                percent(row["war"]),
-                percent(row["f1_macro"]),
-                f"{row['auc']:.3f}" if np.isfinite(row["auc"]) else "–",
-                str(row["n"]),
-            ]
-        )
-    return rows
-
-
-def as_markdown(tables: Iterable[Table]) -> str:
-    """Tables as GitHub Markdown, each after its marks and caption."""
-    blocks = []
-    for table in tables:
-        align = ["---" if i in table.text else "---:" for i in range(len(table.head))]
-        lines = [_markdown_row(table.head), _markdown_row(align, raw=True)]
-        lines += [_markdown_row(row) for row in table.rows]
-        head = "".join(f"**{mark}**\n\n" for mark in table.marks)
-        blocks.append(f"{head}{table.caption}\n\n" + "\n".join(lines) + "\n")
-    return "\n".join(blocks)
-
-
-def _markdown_row(cells: Iterable[str], *, raw: bool = False) -> str:
-    special = str.maketrans({c: f"\\{c}" for c in "\\|`*_<>[]"})
-    return "| " + " | ".join(c if raw else c.translate(special) for c in cells) + " |"
-
-
-def as_csv(run: Run) -> str:
-    """The leaderboard as CSV, full precision (0..1), one row per protocol and entry.
-
-    A name that a spreadsheet would run as a formula (it begins with = + - @) gets an apostrophe.
-    """
-    board = run.board.copy()
-    dependent = {p["key"] for p in run.info["protocols"] if not p["speaker_independent"]}
-    board["speaker_dependent"] = board["protocol"].isin(dependent)
-    board["marks"] = ["; ".join(run.marks(p)) for p in board["protocol"]]
-    for name in ("protocol", "entry", "marks"):
-        board[name] = [_cell(v) for v in board[name]]
-    return str(board.to_csv(index=False, lineterminator="\n"))
-
-
-def _cell(text: object) -> str:
-    shown = visible(text)
-    return f"'{shown}" if shown[:1] in ("=", "+", "-", "@") else shown

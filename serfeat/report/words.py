@@ -2,9 +2,9 @@
 
 Conventions
 -----------
-A sentence is computed from the same numbers as the tables; "ahead" is said only if the interval of
-the paired difference excludes zero. The held-out-speaker protocol that comes first is the one
-that the verdict is about.
+A sentence is computed from the numbers of the tables; one entry is called better than another
+only where a paired test supports it after Holm's correction for all pairs. The verdict is about
+the held-out-speaker protocol that comes first.
 
 Contents
 --------
@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 
 from serfeat import metrics
-from serfeat.report.differences import difference, gaps, held_and_random, mean_gap, shared_entries
-from serfeat.report.numbers import interval, percent, points, visible
+from serfeat.report.differences import gaps, held_and_random, mean_gap, pair, shared_entries
+from serfeat.report.numbers import interval, p_value, percent, points, visible
 from serfeat.report.run import DEPENDENT, Run
 
 __all__ = ["caveats", "confusion_words", "control_words", "title_of", "verdict"]
@@ -35,6 +35,9 @@ TITLES = {
     "leave_one_session_out": "held-out sessions, one at a time",
     "speaker_kfold": "held-out speakers, {n} folds",
     "random_kfold": "random {n}-fold",
+    "leave_one_text_out": "held-out texts, one at a time",
+    "leave_one_corpus_out": "held-out corpora, one at a time",
+    "cross_corpus": "another corpus",
 }
 
 
@@ -94,20 +97,33 @@ def _best_words(run: Run, protocol: str, where: str) -> list[str]:
     score = f"{percent(first['uar'])} % {interval(first['uar_low'], first['uar_high'])}"
     name, chance = visible(first["entry"]), float(first["chance"])
     text = f"{where} {name} ({kinds[0]}) scores a UAR of {score}"
+    if run.transductive(str(first["entry"])):
+        text += ", normalised with the test speakers' own unlabelled audio"
     if rivals:
         second = board.iloc[rivals[0]]
         other = f"{percent(second['uar'])} % {interval(second['uar_low'], second['uar_high'])}"
         kind = "the best " + kinds[rivals[0]] if kinds[rivals[0]] != kinds[0] else "the second"
-        d = difference(run, str(first["entry"]), str(second["entry"]), protocol)
-        gap = f"{points(d.difference).lstrip('+')} points {interval(d.low, d.high, signed=True)}"
-        words = "excludes zero" if d.excludes_zero else "is not distinguishable from zero"
-        text += (
-            f", {kind} entry {visible(second['entry'])} {other}; the difference of {gap} {words}"
-        )
+        text += f", {kind} entry {visible(second['entry'])} {other}"
+        text += _lead_words(run, str(first["entry"]), str(second["entry"]), protocol)
     low = float(first["uar_low"])
     at_chance = np.isfinite(low) and low <= chance
     tail = "even the best is not distinguishable from it" if at_chance else ""
     return [f"{text}. Chance is {percent(chance)} %{': ' + tail if tail else ''}."]
+
+
+def _lead_words(run: Run, first: str, second: str, protocol: str) -> str:
+    """Whether the lead of one entry over another is more than luck."""
+    d = pair(run, first, second, protocol)
+    if not np.isfinite(d.difference):
+        return "; the two were not tested on the same clips"
+    lead = f"; the difference of {points(d.difference).lstrip('+')} points "
+    lead += interval(d.low, d.high, signed=True)
+    if d.better:
+        return f"{lead} is shown by a paired test (p = {p_value(d.p_holm)} after Holm)"
+    words = " is not distinguishable from zero"
+    if (d.low > 0 or d.high < 0) and d.tested > 1:
+        words = f" excludes zero alone, but not after correcting for {d.tested} pairs: call it even"
+    return lead + words
 
 
 def caveats(run: Run, protocol: str) -> list[str]:
@@ -130,8 +146,21 @@ def caveats(run: Run, protocol: str) -> list[str]:
     out = [f"{first} Each entry was trained with {seeds}."]
     if k > 1:
         out.append(
-            f"The highest of {k} scores was found on these very clips, so it is a little too high; "
-            "the intervals of differences are not corrected for the number of comparisons."
+            f"The highest of {k} scores was found on these very clips, so it is a little too high. "
+            "Intervals are of one score or difference; “better than” is corrected for all pairs."
+        )
+    transductive = [str(e) for e in board["entry"] if run.transductive(str(e))]
+    if transductive:
+        names = "Every entry" if len(transductive) == k else ", ".join(map(visible, transductive))
+        out.append(
+            f"Transductive: {names} used the test speakers' unlabelled audio, all of it, before "
+            "the first prediction. With one clip of a new voice such a score cannot be had"
+            + (" and it is not like for like beside the others." if len(transductive) < k else ".")
+        )
+    if oracles := [str(e) for e in board["entry"] if str(e).endswith("[epoch chosen on test]")]:
+        out.append(
+            f"Too high by design: {', '.join(map(visible, oracles))} chose the epoch on the test "
+            "folds."
         )
     if row["folds_incomplete"]:
         out.append(
