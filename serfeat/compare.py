@@ -6,7 +6,8 @@ sees the training rows and their labels, and of the test rows only the features.
 kept in the run's folder, so that a comparison that was interrupted goes on where it stopped.
 
 A run's folder: ``predictions.parquet``, ``history.parquet`` (training curves), ``costs.parquet``
-(times and sizes), ``run.json`` (everything that the report says in words).
+(times and sizes), ``rows.parquet`` and ``folds.json`` (which clips were on which side),
+``run.json`` (everything that the report says in words); more is said in `serfeat.report`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import hashlib
 import itertools
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,25 +25,37 @@ import numpy as np
 import pandas as pd
 
 from serfeat.augment import Version
+from serfeat.conditions import Condition
 from serfeat.engines import run
-from serfeat.errors import ModelError, SerfeatError
+from serfeat.errors import FeatureError, ModelError, SerfeatError
+from serfeat.explain import narrowed
 from serfeat.extract import Extraction, extract
-from serfeat.feature_sets import feature_set
+from serfeat.families import families
+from serfeat.feature_sets import feature_set, whole_of
+from serfeat.feature_tables import is_table, read_given, set_of
 from serfeat.files import committed
-from serfeat.fitting import Known, Task, stack_key, train_and_predict, train_stacked
+from serfeat.fitting import Task, stack_key, train_and_predict, train_stacked
+from serfeat.lint import as_json, evidence_of_comparison, lint
+from serfeat.listening import recordings
 from serfeat.manifest import Manifest
+from serfeat.metrics import speaker_key
 from serfeat.models import MODELS, make_model
+from serfeat.normalisation import per_speaker, require_coverage
+from serfeat.parts import clips_of, folds_record, tables
 from serfeat.plan import Entry, Plan
 from serfeat.record import record
 from serfeat.sequences import Sequences
 from serfeat.splits import Fold, folds
 from serfeat.store import write_table
-from serfeat.targets import shares_of_votes, task_columns
+from serfeat.targets import known_of, numbers_of
+from serfeat.twins import twins_of
 
 __all__ = ["compare"]
 
 Report = Callable[[str, int, int], None]
-_Key = tuple[str, Any, Version | None]  # feature set, level, version of the clips
+Heard = Version | Condition | None  # what was done to the clips before they were analysed
+_Key = tuple[str, Any, Heard]  # feature set, level, what was done
+_File = tuple[str, Any, Heard, bool]  # and whether every speaker was normalised
 
 
 def compare(
@@ -54,6 +67,7 @@ def compare(
     store: Path | None = None,
     report: Report = lambda stage, done, total: None,  # noqa: ARG005
     command: str = "",
+    listen: bool = True,
 ) -> Path:
     """Run a plan on a corpus and write the run's folder.
 
@@ -66,6 +80,7 @@ def compare(
     store : of features, see `serfeat.extract`.
     report : is called with (stage, done, total).
     command : that made the run, for the record.
+    listen : decode the recordings once, to find equal and nearly equal ones (`serfeat.lint`).
 
     Returns
     -------
@@ -77,26 +92,29 @@ def compare(
         possible; finished tasks are kept.
     """
     began = time.perf_counter()
-    for entry in plan.entries:  # unknown names and parameters are errors before any work
-        make_model(entry.model, **entry.params)
-        feature_set(entry.features).require()
-        entry.versions  # noqa: B018 - raises
-    folds_of = {}
-    for p in plan.protocols:  # so are folds that cannot be made
-        folds_of[p.key] = folds(manifest.rows, p.name, seed=plan.fold_seed, **p.params)
+    _check(manifest, plan)
+    if plan.dimensions:
+        known = np.isfinite(numbers_of(manifest.rows, plan.dimensions)).any(axis=1)
+        manifest = manifest.with_rows(manifest.rows[known])
+    plan = replace(plan, conditions=[c.among(manifest) for c in plan.conditions])
+    folds_of = _folds(manifest.rows, plan)  # folds that cannot be made are an error before any work
     extractions = _extract_all(manifest, plan, jobs, store, report)
     rows = _common_rows(manifest, extractions)
     if len(rows) < len(manifest.rows):
-        for p in plan.protocols:
-            folds_of[p.key] = folds(rows, p.name, seed=plan.fold_seed, **p.params)
-    labels = tuple(sorted(set(rows["emotion"])))
+        folds_of = _folds(rows, plan)
+    labels = () if plan.dimensions else tuple(sorted(set(rows["emotion"])))
     work = folder / "parts"
-    files = {key: _features_file(work, e, rows) for key, e in extractions.items()}
-    tasks = _tasks(plan, folds_of, files, rows, labels, work)
+    files = _features_files(work, plan, extractions, rows)
+    tasks = _tasks(plan, folds_of, files, extractions, rows, labels, work)
     _run_tasks(tasks, jobs, report)
-    predictions, history, costs = _collect(tasks, rows)
+    clips = clips_of(rows, plan.dimensions)
     about = dict(next(iter(extractions.values())).corpus)  # also: whether it is synthetic
-    for name, table in (("predictions", predictions), ("history", history), ("costs", costs)):
+    made = tables(tasks, clips)
+    seen = recordings(manifest, report) if listen else None
+    if seen is not None:
+        clips["content"] = seen["content"].reindex(clips["file"]).fillna("").to_numpy()
+    made["rows"] = clips
+    for name, table in made.items():
         write_table(table, folder / f"{name}.parquet", provenance={"corpus": about})
     facts = record(
         manifest,
@@ -108,33 +126,102 @@ def compare(
         command,
         time.perf_counter() - began,
     )
-    with committed(folder / "run.json") as temporary:
-        temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    evidence = evidence_of_comparison(
+        rows,
+        plan,
+        folds_of,
+        {key: e for key, e in extractions.items() if key[2] is None},
+        recordings=seen,
+        twins=_twins(manifest, rows, jobs) if listen else (),
+        tables=made,
+    )
+    found = as_json(lint(evidence))
+    for name, value in (("folds", folds_record(folds_of)), ("lint", found), ("run", facts)):
+        with committed(folder / f"{name}.json") as temporary:
+            temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
     return folder
+
+
+def _check(manifest: Manifest, plan: Plan) -> None:
+    """Unknown names, parameters and columns are errors before any work."""
+    for entry in plan.entries:
+        make_model(entry.model, task=plan.task, **entry.params)
+        set_of(entry.features, plan.folder).require()
+        entry.versions  # noqa: B018 - raises
+    known_of(plan, manifest.rows)
+    if any(e.normalisation == "speaker" for e in plan.entries) and not plan.dimensions:
+        require_coverage(manifest.rows)
+
+
+def _folds(rows: pd.DataFrame, plan: Plan) -> dict[str, tuple[list[Fold], str]]:
+    """Protocol -> its folds and its words."""
+    return {
+        p.key: folds(rows, p.name, seed=plan.fold_seed, disjoint=tuple(plan.disjoint), **p.params)
+        for p in plan.protocols
+    }
+
+
+def _twins(manifest: Manifest, rows: pd.DataFrame, jobs: int) -> list[tuple[int, int]]:
+    """Pairs of row numbers whose audio is nearly the same."""
+    place = {clip: i for i, clip in enumerate(rows.index)}
+    numbers = [place.get(clip) for clip in manifest.rows.index]
+    pairs = [(numbers[t.first], numbers[t.second]) for t in twins_of(manifest, jobs=jobs)]
+    return [(a, b) for a, b in pairs if a is not None and b is not None]
+
+
+# --- features -------------------------------------------------------------------------------------
 
 
 def _extract_all(
     manifest: Manifest, plan: Plan, jobs: int, store: Path | None, report: Report
 ) -> dict[_Key, Extraction]:
     """Features of every set, level and version that an entry asks for, each computed once."""
-    wanted = dict.fromkeys((e.features, e.level, v) for e in plan.entries for v in _versions(e))
-    made = {}
-    for name, level, version in wanted:
-        words = f"features {name} ({level})" + (f", version {version.number}" if version else "")
-        made[name, level, version] = extract(
-            manifest,
-            replace(feature_set(name), augment=version),
-            level=level,
-            jobs=jobs,
-            store=store,
-            progress=lambda done, total, words=words: report(words, done, total),  # type: ignore[misc]
-        )
+    made: dict[_Key, Extraction] = {}
+    known: dict[_Key, Extraction] = {}  # a part of a set takes its columns from the whole
+    for name, level, heard in dict.fromkeys((f, v, h) for f, v, h, _ in _wanted(plan)):
+        if is_table(name):
+            made[name, level, heard] = _given(name, level, heard, manifest, plan)
+            continue
+        words = f"features {name} ({level})"
+        if isinstance(heard, Version):
+            words += f", version {heard.number}"
+        elif heard is not None:
+            words += f", {heard.name}"
+        whole = whole_of(name)
+        if (whole, level, heard) not in known:
+            known[whole, level, heard] = extract(
+                manifest,
+                replace(feature_set(whole), augment=heard),
+                level=level,
+                jobs=jobs,
+                store=store,
+                progress=lambda done, total, words=words: report(words, done, total),  # type: ignore[misc]
+            )
+        made[name, level, heard] = narrowed(known[whole, level, heard], name)
     return made
 
 
-def _versions(entry: Entry) -> tuple[Version | None, ...]:
-    """The clips as they are, and their further versions."""
-    return (None, *entry.versions)
+def _given(name: str, level: Any, heard: Heard, manifest: Manifest, plan: Plan) -> Extraction:
+    """The user's own features, which cannot be computed for other sounds."""
+    if heard is not None:
+        raise FeatureError(
+            "features of a table cannot be computed under conditions or for augmented clips",
+            where=name,
+            code="not-computable",
+            fix="leave [[conditions]] and augment out, or use one of serfeat's sets",
+        )
+    return read_given(name, plan.folder, manifest, level=level)
+
+
+def _wanted(plan: Plan) -> Iterable[_File]:
+    """All features that the entries ask for."""
+    for entry in plan.entries:
+        for heard in (None, *entry.versions, *plan.conditions):
+            yield _file_key(entry, heard)
+
+
+def _file_key(entry: Entry, heard: Heard) -> _File:
+    return (entry.features, entry.level, heard, entry.normalisation == "speaker")
 
 
 def _common_rows(manifest: Manifest, extractions: Mapping[_Key, Extraction]) -> pd.DataFrame:
@@ -152,16 +239,30 @@ def _common_rows(manifest: Manifest, extractions: Mapping[_Key, Extraction]) -> 
     return manifest.rows.loc[manifest.rows.index.isin(index)]
 
 
-def _features_file(work: Path, extraction: Extraction, rows: pd.DataFrame) -> Path:
-    """Write the rows' features where the workers can memory-map them, named after the numbers.
+def _features_files(
+    work: Path, plan: Plan, extractions: Mapping[_Key, Extraction], rows: pd.DataFrame
+) -> dict[_File, Path]:
+    """Write the rows' features where the workers can memory-map them."""
+    made = {}
+    for key in dict.fromkeys(_wanted(plan)):
+        name, level, heard, normalised = key
+        extraction = extractions[name, level, heard]
+        chosen: Any = extraction.values[np.flatnonzero(extraction.index.isin(rows.index))]
+        if normalised:
+            chosen = per_speaker(chosen, list(speaker_key(rows)))
+        made[key] = _features_file(work / f"{extraction.features.folder}-{level}", chosen)
+    return made
+
+
+def _features_file(stem: Path, chosen: Any) -> Path:
+    """Write features under a name that ends in a digest of the numbers.
 
     The name is part of a task's key: a recording that changed under its old name, or a descriptor
     that gives other values, is a new name and so a new task.
     """
-    chosen = extraction.values[np.flatnonzero(extraction.index.isin(rows.index))]
     values = chosen.values if isinstance(chosen, Sequences) else chosen
     digest = hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
-    stem = work / f"{extraction.features.folder}-{extraction.level}-{digest[:16]}"
+    stem = stem.with_name(f"{stem.name}-{digest[:16]}")
     with committed(stem.with_suffix(".npy")) as temporary, temporary.open("wb") as stream:
         np.save(stream, values)
     if isinstance(chosen, Sequences):
@@ -170,59 +271,63 @@ def _features_file(work: Path, extraction: Extraction, rows: pd.DataFrame) -> Pa
     return stem
 
 
+# --- tasks ----------------------------------------------------------------------------------------
+
+
 def _tasks(
     plan: Plan,
     folds_of: Mapping[str, tuple[list[Fold], str]],
-    files: Mapping[_Key, Path],
+    files: Mapping[_File, Path],
+    extractions: Mapping[_Key, Extraction],
     rows: pd.DataFrame,
     labels: tuple[str, ...],
     work: Path,
 ) -> list[Task]:
     """Every model that has to be trained, the quick ones first."""
     tasks = []
-    voted = any(e.targets == "votes" for e in plan.entries)
-    votes = shares_of_votes(rows, labels) if voted else None
-    known = Known(
-        tuple(rows["emotion"]), tuple(rows["speaker"]), votes, task_columns(plan.entries, rows)
-    )
+    known = known_of(plan, rows)
     index = hashlib.sha256(repr(rows.index.tolist()).encode()).hexdigest()
-    identity = index + known.identity
     code = _code_digest()
     first = plan.protocols[0].key
     for entry in sorted(plan.entries, key=lambda e: MODELS[e.model].kind):
+        explained = entry.name in plan.explain
+        features = extractions[entry.features, entry.level, None].features
+        columns = families(features.columns(entry.level)) if explained else {}
         for protocol, (made, _) in folds_of.items():
             runs = [(seed, False) for seed in plan.seeds]
             if entry.name in plan.control and protocol == first:
                 runs += [(shuffling, True) for shuffling in range(plan.control_runs)]
             for (seed, control), fold in itertools.product(runs, made):
-                features, *copies = (
-                    files[entry.features, entry.level, v] for v in _versions(entry)
+                task = Task(
+                    entry=entry,
+                    protocol=protocol,
+                    fold=fold,
+                    seed=seed,
+                    control=control,
+                    features=files[_file_key(entry, None)],
+                    copies=tuple(files[_file_key(entry, v)] for v in entry.versions),
+                    conditions={c.name: files[_file_key(entry, c)] for c in plan.conditions}
+                    if not control
+                    else {},
+                    labels=labels,
+                    dimensions=tuple(plan.dimensions),
+                    known=known.of(fold.known),
+                    oracle=known.truth[fold.test] if entry.oracle else None,
+                    families={} if control else columns,
+                    hop=features.hop,
+                    part=work,
                 )
-                names = [f.name for f in (features, *copies)]
-                settings = (entry, names, protocol, fold.name, fold.train.tolist(), seed)
-                text = f"{code} {identity} {control} {settings!r}"
-                part = work / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
-                tasks.append(
-                    Task(
-                        entry,
-                        protocol,
-                        fold,
-                        seed,
-                        control,
-                        features,
-                        tuple(copies),
-                        labels,
-                        known,
-                        part,
-                    )
-                )
+                name = hashlib.sha256(f"{code} {index} {task.identity}".encode()).hexdigest()
+                tasks.append(replace(task, part=work / f"{name[:24]}.json"))
     return tasks
 
 
 def _code_digest() -> str:
-    """SHA-256 of the code of all models and heads: a part made by other code is not used again."""
+    """SHA-256 of the code that makes parts: one made by other code is not used again."""
     here = Path(__file__).parent
     files = sorted(f for folder in ("models", "heads") for f in (here / folder).glob("*.py"))
+    files += [here / f"{name}.py" for name in ("fitting", "tuning", "spaces", "search")]
+    files += sorted((here / "explain").glob("*.py"))
     return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
 
 
@@ -257,47 +362,3 @@ def _stacks(tasks: Sequence[Task]) -> list[list[Task]]:
 def _train(group: Sequence[Task]) -> list[SerfeatError | None]:
     """Train a group of tasks; runs in a worker."""
     return [train_and_predict(group[0])] if len(group) == 1 else train_stacked(group)
-
-
-def _collect(
-    tasks: Sequence[Task], rows: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Join the parts into predictions, training curves and costs."""
-    predictions, history, costs = [], [], []
-    flat = rows.reset_index()
-    for task in tasks:
-        part = json.loads(task.part.read_text(encoding="utf-8"))
-        test = flat.iloc[task.fold.test]
-        key = {
-            "entry": task.entry.label,
-            "protocol": task.protocol,
-            "fold": task.fold.name,
-            "seed": task.seed,
-            "control": task.control,
-        }
-        proba = np.array(part["proba"]).reshape(len(test), -1)
-        predictions.append(
-            pd.DataFrame(
-                {
-                    **{c: test[c].to_numpy() for c in ("file", "start", "end", "speaker")},
-                    "corpus": test["corpus"].to_numpy() if "corpus" in test else "",
-                    "truth": test["emotion"].to_numpy(),
-                    "prediction": part["prediction"],
-                    **{f"p_{label}": proba[:, i] for i, label in enumerate(task.labels)},
-                    **key,
-                }
-            )
-        )
-        # Rows of a pre-training have no supervised loss; the curves leave them out.
-        epochs = [e for e in part["history"] if "train_loss" in e and not task.control]
-        history += [{**key, **epoch} for epoch in epochs]
-        names = ("fit_s", "predict_s", "n_features", "parameters", "size_bytes")
-        sizes = {"n_train": len(task.fold.train), "n_test": len(task.fold.test)}
-        costs.append({**key, **sizes, **{n: part[n] for n in names}})
-    curves = ["train_loss", "train_accuracy", "validation_uar", "seconds"]
-    columns = ["entry", "protocol", "fold", "seed", "epoch", *curves]
-    return (
-        pd.concat(predictions, ignore_index=True),
-        pd.DataFrame(history, columns=columns).astype(dict.fromkeys(curves, "float64")),
-        pd.DataFrame(costs).astype({"parameters": "float64"}),
-    )

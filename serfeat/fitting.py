@@ -6,55 +6,45 @@ folds of a neural entry that can be stacked are trained as one (`serfeat.models.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from serfeat.errors import ModelError, SerfeatError
 from serfeat.files import committed
 from serfeat.models import MODELS, fit, make_model
+from serfeat.models.preparation import WITHOUT_SCALING
 from serfeat.plan import Entry
 from serfeat.sequences import Sequences
 from serfeat.splits import Fold
+from serfeat.targets import Known
 from serfeat.types import Floats
 
-__all__ = ["Known", "Task", "stack_key", "train_and_predict", "train_stacked"]
-
-
-@dataclass(frozen=True)
-class Known:
-    """What the manifest says of every row.
-
-    Parameters
-    ----------
-    truth, speakers : (n,).
-    votes : (n, labels) shares of the rater votes, None unless an entry learns them.
-    columns : other columns that an entry learns, (n,) each.
-    """
-
-    truth: tuple[str, ...]
-    speakers: tuple[str, ...]
-    votes: Floats | None
-    columns: Mapping[str, tuple[Any, ...]]
-
-    @property
-    def identity(self) -> str:
-        """SHA-256 of all of it."""
-        return hashlib.sha256(
-            repr((self.truth, self.speakers, self.columns)).encode()
-            + (b"" if self.votes is None else self.votes.tobytes())
-        ).hexdigest()
+__all__ = ["Task", "stack_key", "train_and_predict", "train_stacked"]
 
 
 @dataclass(frozen=True)
 class Task:
-    """One model to train and apply; picklable, the features travel as files."""
+    """One model to train and apply; picklable, the features travel as files.
+
+    Parameters
+    ----------
+    entry, protocol, fold, seed, control : what is trained.
+    features, copies : files of all rows, and of their further versions.
+    conditions : name -> file of all rows under it.
+    labels : all classes.
+    dimensions : the numbers that are predicted in place of the class.
+    known : of the training rows alone: no test label is in the process that trains.
+    oracle : labels of the test rows, only for ``selection = "test_oracle"``; else None.
+    families : columns of each family, to explain the decisions; empty: they are not.
+    hop : s between frames.
+    part : file to write.
+    """
 
     entry: Entry
     protocol: str
@@ -63,9 +53,28 @@ class Task:
     control: bool
     features: Path
     copies: tuple[Path, ...]
+    conditions: Mapping[str, Path]
     labels: tuple[str, ...]
+    dimensions: tuple[str, ...]
     known: Known
+    oracle: Any
+    families: Mapping[str, Sequence[int]]
+    hop: float
     part: Path
+
+    @property
+    def identity(self) -> str:
+        """All that the part depends on besides the code, as text; features by their digests."""
+        files = (self.features, *self.copies, *self.conditions.values())
+        oracle = None if self.oracle is None else self.oracle.tolist()
+        fold = (self.fold.name, self.fold.known.tolist(), self.fold.test.tolist())
+        return repr(
+            (
+                *(self.entry, self.protocol, fold, self.seed, self.control),
+                *([f.name for f in files], list(self.conditions), self.labels, self.dimensions),
+                *(self.known.identity, oracle, bool(self.families)),
+            )
+        )
 
 
 def train_and_predict(task: Task) -> SerfeatError | None:
@@ -75,35 +84,68 @@ def train_and_predict(task: Task) -> SerfeatError | None:
     -------
     None, or what went wrong: an error that names entry and fold.
     """
-    train, test = task.fold.train, task.fold.test
     known = task.known
     try:
-        X, y = _features(task.features), _labels(task)
-        model = make_model(task.entry.model, seed=task.seed, **task.entry.params)
-        unfinished = _keep_training(model, task.part)
+        X, y = _features(task.features), _targets(task)
         start = time.perf_counter()
+        params, trials = _params(task, X, y)
+        model = _model(task, params)
+        unfinished = _keep_training(model, task.part)
         fit(
             model,
             _with_copies(task, X),
             _repeated(task, y),
-            _repeated(task, np.array(known.speakers)[train]),
+            _repeated(task, known.speakers),
             proportions=_repeated(task, _shares(task, y)),
-            tasks={
-                name: _repeated(task, np.array(known.columns[name])[train])
-                for name in task.entry.tasks
-            },
-            oracle=(X[test], np.array(known.truth)[test]) if task.entry.oracle else None,
+            tasks={name: _repeated(task, known.columns[name]) for name in task.entry.tasks},
+            oracle=None if task.oracle is None else (X[task.fold.test], task.oracle),
         )
-        _write_part(task, model, X, time.perf_counter() - start)
+        _write_part(task, model, X, time.perf_counter() - start, trials)
     except Exception as error:
         return _failure(task, error)
     unfinished.unlink(missing_ok=True)
     return None
 
 
+def _model(task: Task, params: Mapping[str, Any]) -> Any:
+    """Make the untrained model; "none" takes the scaling out of its preparation."""
+    settings = dict(params)
+    if task.entry.normalisation == "none":
+        way = settings.get("preparation", MODELS[task.entry.model].preparation)
+        settings["preparation"] = WITHOUT_SCALING.get(way, way)
+    what: Literal["classification", "regression"] = (
+        "regression" if task.dimensions else "classification"
+    )
+    return make_model(task.entry.model, seed=task.seed, task=what, **settings)
+
+
+def _params(task: Task, X: Any, y: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Parameters of the entry, tuned inside the training rows if it says so, and the trials."""
+    entry = task.entry
+    if not entry.tune:
+        return dict(entry.params), []
+    from serfeat.tuning import tuned
+
+    chosen, trials = tuned(
+        lambda params: _model(task, {**entry.params, **params}),
+        entry.tune,
+        X[task.fold.known],
+        y,
+        task.known.speakers,
+        model=entry.model,
+        seed=task.seed,
+        proportions=_shares(task, y),
+        tasks={name: task.known.columns[name] for name in entry.tasks},
+    )
+    return {**entry.params, **chosen}, trials
+
+
 def stack_key(task: Task) -> Any:
     """What tasks have in common that can be trained as one on a GPU; None for all others."""
-    if MODELS[task.entry.model].kind != "deep" or task.entry.targets == "votes":
+    entry = task.entry
+    if MODELS[entry.model].kind != "deep" or entry.targets == "votes":
+        return None
+    if entry.tune or task.dimensions or task.oracle is not None:
         return None
     import torch
 
@@ -111,10 +153,10 @@ def stack_key(task: Task) -> Any:
 
     if not torch.cuda.is_available():
         return None
-    classifier = make_model(task.entry.model, **task.entry.params).steps[-1][1]
+    classifier = _model(task, entry.params).steps[-1][1]
     if not stackable(classifier) or str(classifier.device) not in ("auto", "cuda"):
         return None
-    return (task.entry.name, task.protocol, task.seed, task.control)
+    return (entry.name, task.protocol, task.seed, task.control)
 
 
 def train_stacked(tasks: Sequence[Task]) -> list[SerfeatError | None]:
@@ -129,8 +171,8 @@ def train_stacked(tasks: Sequence[Task]) -> list[SerfeatError | None]:
     start = time.perf_counter()
     try:
         for task in tasks:
-            model = make_model(task.entry.model, seed=task.seed, **task.entry.params)
-            y = _labels(task)
+            model = _model(task, task.entry.params)
+            y = _targets(task)
             models.append(model)
             labels.append(_repeated(task, y))
             prepared.append(model[:-1].fit_transform(_with_copies(task, X), labels[-1]))
@@ -141,7 +183,7 @@ def train_stacked(tasks: Sequence[Task]) -> list[SerfeatError | None]:
         return [_failure(tasks[0], error)] * len(tasks)
     seconds = (time.perf_counter() - start) / len(tasks)
     for task, model in zip(tasks, models, strict=True):
-        _write_part(task, model, X, seconds)
+        _write_part(task, model, X, seconds, [])
     return [None] * len(tasks)
 
 
@@ -154,7 +196,7 @@ def _features(stem: Path) -> Any:
 
 def _with_copies(task: Task, X: Any) -> Any:
     """The training rows, and then their further versions."""
-    parts = [Z[task.fold.train] for Z in (X, *map(_features, task.copies))]
+    parts = [Z[task.fold.known] for Z in (X, *map(_features, task.copies))]
     if len(parts) == 1:
         return parts[0]
     if isinstance(X, Sequences):
@@ -167,37 +209,50 @@ def _repeated(task: Task, values: Any) -> Any:
     return None if values is None else np.concatenate([values] * (1 + len(task.copies)))
 
 
-def _labels(task: Task) -> Any:
-    """Labels of the training rows, the only ones that a model can reach; shuffled for a control."""
-    train = task.fold.train
-    y = np.array(task.known.truth)[train]
+def _targets(task: Task) -> Any:
+    """What the training rows are labelled with; shuffled for a control."""
+    y = task.known.truth
     if task.control:
-        y = np.random.default_rng([task.seed, *train[:2]]).permutation(y)
+        y = np.random.default_rng([task.seed, *task.fold.known[:2]]).permutation(y)
     return y
 
 
-def _write_part(task: Task, model: Any, X: Any, seconds: float) -> None:
-    """Apply a trained model to the test rows and write what it says."""
+def _write_part(
+    task: Task, model: Any, X: Any, seconds: float, trials: Sequence[Mapping[str, Any]]
+) -> None:
+    """Apply a trained model to the test rows, clean and otherwise, and write what it says."""
     test = task.fold.test
     start = time.perf_counter()
-    proba = model.predict_proba(X[test])
-    predicted = model.predict(X[test])
+    said = _said(task, model, X[test])
     end = time.perf_counter()
-    classifier = model.steps[-1][1]
-    full = np.zeros((len(test), len(task.labels)))
-    full[:, [task.labels.index(str(c)) for c in model.classes_]] = proba
+    learner = model.steps[-1][1]
+    others = {name: _features(file)[test] for name, file in task.conditions.items()}
     part = {
-        "prediction": [str(p) for p in predicted],
-        "proba": full.tolist(),
-        "history": getattr(classifier, "history_", []),
+        **said,
+        "conditions": {name: _said(task, model, Z) for name, Z in others.items()},
+        "history": getattr(learner, "history_", []),
+        "trials": list(trials),
         "fit_s": seconds,
         "predict_s": end - start,
         "n_features": int(X.shape[1]),
-        "parameters": getattr(classifier, "n_parameters_", None),
+        "parameters": getattr(learner, "n_parameters_", None),
         "size_bytes": _stored_size(model),
     }
+    if task.families:
+        from serfeat.explain import explained
+
+        part["explained"] = explained(model, X[test], task.families, seed=task.seed)
     with committed(task.part) as temporary:
         temporary.write_text(json.dumps(part), encoding="utf-8")
+
+
+def _said(task: Task, model: Any, X: Any) -> dict[str, Any]:
+    """What a model says of some rows: numbers, or labels with the probability of each."""
+    if task.dimensions:
+        return {"prediction": np.asarray(model.predict(X)).reshape(len(X), -1).tolist()}
+    proba = np.zeros((len(X), len(task.labels)))
+    proba[:, [task.labels.index(str(c)) for c in model.classes_]] = model.predict_proba(X)
+    return {"prediction": [str(p) for p in model.predict(X)], "proba": proba.tolist()}
 
 
 def _failure(task: Task, error: Exception) -> SerfeatError:
@@ -229,7 +284,7 @@ def _shares(task: Task, y: Any) -> Floats | None:
     if task.entry.targets != "votes" or task.known.votes is None or task.control:
         return None
     columns = [task.labels.index(label) for label in np.unique(y)]
-    shares = task.known.votes[task.fold.train][:, columns]
+    shares = task.known.votes[:, columns]
     alone = shares.sum(axis=1) == 0  # all votes went to labels that nobody has in this fold
     shares[alone] = y[alone, None] == np.unique(y)
     return shares

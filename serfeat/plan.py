@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from serfeat.augment import Version
+from serfeat.conditions import Condition
 from serfeat.errors import FeatureError
-from serfeat.models import MODELS
+from serfeat.models import MODELS, Task
 from serfeat.splits import PROTOCOLS
 
 __all__ = ["ChosenProtocol", "Entry", "Plan"]
@@ -28,6 +30,11 @@ class Entry:
         (the manifest's ``votes_<emotion>`` columns); what is predicted and scored stays the label.
     augment : further versions of the training clips: `copies` of them, and the settings of
         `serfeat.augment.Version`. Test clips have none.
+    normalisation : key of `serfeat.normalisation.NORMALISATIONS`: ``"global"`` (statistics of the
+        training rows), ``"speaker"`` (of every speaker's own clips, the test speakers' too, without
+        their labels) or ``"none"``.
+    tune : space of parameters that are chosen inside the training rows, see `serfeat.tuning`, or
+        ``"default"``; empty: the parameters are what `params` says.
     """
 
     name: str
@@ -36,6 +43,8 @@ class Entry:
     params: Mapping[str, Any] = field(default_factory=dict)
     targets: str = "labels"
     augment: Mapping[str, Any] = field(default_factory=dict)
+    normalisation: str = "global"
+    tune: Mapping[str, Any] | str = ""
 
     @property
     def versions(self) -> tuple[Version, ...]:
@@ -109,6 +118,14 @@ class Plan:
     control : names of entries that are also trained on shuffled labels; must score at chance.
     control_runs : shufflings of the control. One is not enough: clips of one emotion lie together,
         so that a shuffling deals whole clusters to a label and a single run scatters widely.
+    conditions : what is done to the test clips besides leaving them clean (`serfeat.conditions`);
+        training never hears it.
+    explain : names of entries whose decisions are explained (`serfeat.explain`).
+    dimensions : columns of the manifest with numbers (valence, ...) that are learnt and predicted
+        in place of the emotion; empty: the emotion.
+    disjoint : columns of the manifest that no fold may have on both sides, besides what the
+        protocol promises: ``"text_id"``, ``"session"``.
+    folder : of the recipe: an entry's ``"table:mine.csv"`` is in it.
     """
 
     title: str
@@ -118,3 +135,13 @@ class Plan:
     fold_seed: int = 0
     control: Sequence[str] = ()
     control_runs: int = 10
+    conditions: Sequence[Condition] = ()
+    explain: Sequence[str] = ()
+    dimensions: Sequence[str] = ()
+    disjoint: Sequence[str] = ()
+    folder: Path = Path()
+
+    @property
+    def task(self) -> Task:
+        """What the models do."""
+        return "regression" if self.dimensions else "classification"

@@ -7,12 +7,17 @@ of range names its place, and nothing in a recipe is ever run as code. ::
 
     [corpus]
     name = "emodb"              # a corpus of `serfeat list corpora`, or
-    # manifest = "mine.csv"     # a manifest, relative to this file
+    # manifest = "mine.csv"     # a manifest, relative to this file, or
+    # names = ["emodb", "mine.csv"]  # several of them, on the emotions that all have
     # labels = ["anger", "neutral"]
 
     [run]
     seeds = [0]
     control = ["svm"]           # also trained on shuffled labels: must score at chance
+    # normalisation = "speaker" # of every entry that does not say: global, speaker or none
+    # explain = ["svm"]         # importance by family, gates and attention over time
+    # dimensions = ["valence"]  # numbers of the manifest in place of the emotion
+    # disjoint = ["text_id"]    # no fold may have a sentence on both sides
 
     [[protocols]]
     name = "leave_one_speaker_out"
@@ -20,10 +25,16 @@ of range names its place, and nothing in a recipe is ever run as code. ::
     [[entries]]
     name = "svm"
     model = "svm"
-    features = "classic"
+    features = "classic"        # or "table:mine.csv": your own, a row for each file
     params = { C = 10.0 }
     # targets = "votes"         # learn the shares of the raters' votes (deep models)
     # augment = { copies = 2, noise = [5, 20], speed = [0.9, 1.1] }  # of the training clips
+    # normalisation = "speaker"
+    # tune = { C = [0.1, 1.0, 10.0] }  # inside the training rows, speakers held out; or "default"
+
+    # [[conditions]]            # done to the test clips; training never hears it
+    # kind = "babble"
+    # snr = [20, 10, 0]
 """
 
 from __future__ import annotations
@@ -37,13 +48,17 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from serfeat import demo
+from serfeat.conditions import conditions_of
 from serfeat.corpora import cache_folder, find_root, read_corpus
 from serfeat.errors import RecipeError, SerfeatError, did_you_mean
-from serfeat.feature_sets import feature_set
+from serfeat.feature_tables import set_of
+from serfeat.joined import joined
 from serfeat.manifest import Manifest
 from serfeat.manifest_csv import read_manifest
-from serfeat.models import make_model, model_parameters
+from serfeat.models import Task, make_model, model_parameters
+from serfeat.normalisation import NORMALISATIONS
 from serfeat.plan import ChosenProtocol, Entry, Plan
+from serfeat.spaces import space_of
 from serfeat.splits import PROTOCOLS
 
 __all__ = ["Recipe", "find_recipe", "read_recipe"]
@@ -59,6 +74,7 @@ class CorpusPart(_Closed):
     """Where the recordings come from."""
 
     name: str | None = None
+    names: list[str] | None = Field(default=None, min_length=2)
     manifest: str | None = None
     labels: list[str] | None = None
 
@@ -70,6 +86,10 @@ class RunPart(_Closed):
     fold_seed: int = 0
     control: list[str] = []
     control_runs: int = Field(default=10, ge=1)
+    normalisation: Literal["global", "speaker", "none"] = "global"
+    explain: list[str] = []
+    dimensions: list[str] = []
+    disjoint: list[Literal["text_id", "session"]] = []
 
 
 class ProtocolPart(BaseModel):
@@ -88,6 +108,15 @@ class EntryPart(_Closed):
     params: dict[str, Any] = {}
     targets: Literal["labels", "votes"] = "labels"
     augment: dict[str, Any] = {}
+    normalisation: Literal["global", "speaker", "none"] | None = None
+    tune: dict[str, Any] | Literal["", "default"] = ""
+
+
+class ConditionPart(BaseModel):
+    """What is done to the test clips (which words there are, `serfeat.conditions` knows)."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    kind: str
 
 
 class Recipe(_Closed):
@@ -98,52 +127,100 @@ class Recipe(_Closed):
     run: RunPart = RunPart()
     protocols: list[ProtocolPart] = Field(min_length=1)
     entries: list[EntryPart] = Field(min_length=1)
+    conditions: list[ConditionPart] = []
 
-    def plan(self, settings: Sequence[str] = ()) -> Plan:
+    def plan(
+        self,
+        settings: Sequence[str] = (),
+        *,
+        only: Sequence[str] = (),
+        seeds: Sequence[int] = (),
+        folder: Path = Path(),
+    ) -> Plan:
         """Return what `serfeat.compare.compare` runs.
 
         Parameters
         ----------
         settings : in place of the recipe's, as the command line takes them: ``"timnet.epochs=60"``
             for one entry, ``"epochs=60"`` for every entry that has such a parameter;
-            ``"svm.features=full"`` changes what an entry reads.
+            ``"svm.features=full"`` and ``"svm.normalisation=speaker"`` change the entry itself.
+        only : names of the entries that run; empty: all.
+        seeds : in place of the recipe's.
+        folder : of the recipe, where an entry's features are a table of one's own.
 
         Raises
         ------
         RecipeError, UnknownNameError : a setting of nothing, a value that is none.
         """
-        entries = [
-            Entry(e.name, e.model, e.features, e.params, e.targets, e.augment) for e in self.entries
-        ]
+        entries = [self._entry(e) for e in self.entries]
         for setting in settings:
-            entries = _changed(entries, setting)
+            entries = _changed(entries, setting, folder)
+        names = [e.name for e in entries]
+        for name in only:
+            if name not in names:
+                raise did_you_mean("entry", name, names, where="--entry")
+        entries = [e for e in entries if not only or e.name in only]
+        kept = {e.name for e in entries}
         return Plan(
             title=self.title,
             entries=entries,
             protocols=[ChosenProtocol(p.name, dict(p.model_extra or {})) for p in self.protocols],
-            seeds=self.run.seeds,
+            seeds=tuple(seeds) or self.run.seeds,
             fold_seed=self.run.fold_seed,
-            control=self.run.control,
+            control=[name for name in self.run.control if name in kept],
             control_runs=self.run.control_runs,
+            conditions=conditions_of([c.model_dump() for c in self.conditions]),
+            explain=[name for name in self.run.explain if name in kept],
+            dimensions=self.run.dimensions,
+            disjoint=self.run.disjoint,
+            folder=folder,
         )
+
+    def _entry(self, part: EntryPart) -> Entry:
+        return Entry(
+            name=part.name,
+            model=part.model,
+            features=part.features,
+            params=part.params,
+            targets=part.targets,
+            augment=part.augment,
+            normalisation=part.normalisation or self.run.normalisation,
+            tune=part.tune,
+        )
+
+    def on(self, corpora: Sequence[str]) -> Recipe:
+        """The same recipe on another corpus, or on several."""
+        one = corpora[0] if len(corpora) == 1 else None
+        several = None if one else list(corpora)
+        return self.model_copy(update={"corpus": CorpusPart(name=one, names=several)})
 
     def manifest(self, recipe: Path, *, root: Path | None = None) -> Manifest:
         """Find the recordings.
 
         Parameters
         ----------
-        recipe : the recipe's path; its manifest is relative to it.
+        recipe : the recipe's path; its manifests are relative to it.
         root : folder of the corpus, where it is not found by itself.
         """
-        if self.corpus.manifest is not None:
-            found = read_manifest(recipe.parent / self.corpus.manifest, root=root)
+        if self.corpus.names is not None:
+            found = joined(
+                [
+                    read_manifest(recipe.parent / name)
+                    if name.endswith(".csv")
+                    else read_corpus(name, find_root(name))
+                    for name in self.corpus.names
+                ]
+            )
+        elif self.corpus.manifest is not None:
+            required = () if self.run.dimensions else ("speaker", "emotion")
+            found = read_manifest(recipe.parent / self.corpus.manifest, root=root, require=required)
         elif self.corpus.name == "demo":
             found = read_manifest(demo.make_corpus(root or cache_folder("demo")))
         else:
             name = str(self.corpus.name)
             found = read_corpus(name, find_root(name, root))
-        found = found.labelled()
-        if self.corpus.labels is None:
+        found = found if self.run.dimensions else found.labelled()
+        if self.corpus.labels is None or self.run.dimensions:
             return found
         strangers = sorted(set(self.corpus.labels) - set(found.labels))
         if strangers:
@@ -151,7 +228,7 @@ class Recipe(_Closed):
         return found.with_rows(found.rows[found.rows["emotion"].isin(self.corpus.labels)])
 
 
-def _changed(entries: Sequence[Entry], setting: str) -> list[Entry]:
+def _changed(entries: Sequence[Entry], setting: str, folder: Path) -> list[Entry]:
     """Return the entries with ``[entry.]parameter=value`` set, the value as in TOML."""
     place, equals, text = setting.partition("=")
     *names, word = place.strip().split(".")
@@ -168,8 +245,16 @@ def _changed(entries: Sequence[Entry], setting: str) -> list[Entry]:
     known = [e.name for e in entries]
     if names and names[0] not in known:
         raise did_you_mean("entry", names[0], known, where="--set")
+    if word == "normalisation":
+        if value not in NORMALISATIONS:
+            raise did_you_mean("normalisation", str(value), NORMALISATIONS, where="--set")
+        chosen = [not names or e.name in names for e in entries]
+        return [
+            replace(e, normalisation=value) if c else e
+            for e, c in zip(entries, chosen, strict=True)
+        ]
     if names and word == "features":
-        feature_set(str(value))
+        set_of(str(value), folder)
         return [replace(e, features=str(value)) if e.name in names else e for e in entries]
     meant = [e for e in entries if e.name in names] if names else list(entries)
     having = meant if names else [e for e in meant if word in model_parameters(e.model)]
@@ -250,9 +335,10 @@ def _check_words(path: Path, text: Mapping[str, Any]) -> None:
 
 
 def _check_names(path: Path, recipe: Recipe) -> None:
-    if (recipe.corpus.name is None) == (recipe.corpus.manifest is None):
+    corpus = recipe.corpus
+    if sum(given is not None for given in (corpus.name, corpus.names, corpus.manifest)) != 1:
         raise RecipeError(
-            "needs either name or manifest", where=f"{path}, [corpus]", code="bad-value"
+            "needs one of name, names and manifest", where=f"{path}, [corpus]", code="bad-value"
         )
     names = [e.name for e in recipe.entries]
     twice = sorted({n for n in names if names.count(n) > 1})
@@ -263,16 +349,22 @@ def _check_names(path: Path, recipe: Recipe) -> None:
             code="duplicate-entry",
             fix="give every entry a name of its own",
         )
-    for control in recipe.run.control:
-        if control not in names:
-            raise did_you_mean("entry", control, names, where=f"{path}, [run] control")
+    for word in ("control", "explain"):
+        for name in getattr(recipe.run, word):
+            if name not in names:
+                raise did_you_mean("entry", name, names, where=f"{path}, [run] {word}")
     place = str(path)
+    what: Task = "regression" if recipe.run.dimensions else "classification"
     try:
         for i, entry in enumerate(recipe.entries):
             place = f"{path}, [entries {i + 1}]"
-            make_model(entry.model, **entry.params)
-            feature_set(entry.features)
+            make_model(entry.model, task=what, **entry.params)
+            set_of(entry.features, path.parent)
             Entry("", entry.model, "", augment=entry.augment).versions  # noqa: B018 - raises
+            if entry.tune:
+                space_of(entry.model, entry.tune, params=entry.params, task=what)
+        place = f"{path}, [[conditions]]"
+        conditions_of([c.model_dump() for c in recipe.conditions])
         place = f"{path}, [[protocols]]"
         for protocol in recipe.protocols:
             if protocol.name not in PROTOCOLS:

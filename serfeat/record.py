@@ -15,8 +15,9 @@ from serfeat.engines import available_cores
 from serfeat.extract import Extraction
 from serfeat.manifest import Manifest
 from serfeat.models import MODELS
+from serfeat.normalisation import NORMALISATIONS
 from serfeat.plan import Entry, Plan
-from serfeat.splits import PROTOCOLS, Fold
+from serfeat.splits import Fold, independence
 
 __all__ = ["record"]
 
@@ -68,16 +69,20 @@ def record(
         "protocols": [
             {
                 "key": p.key,
-                "speaker_independent": PROTOCOLS[p.name].speaker_independent,
+                "speaker_independent": independence(rows, folds_of[p.key][0])["speaker"],
+                "independence": independence(rows, folds_of[p.key][0]),
                 "words": folds_of[p.key][1],
                 "folds": len(folds_of[p.key][0]),
             }
             for p in plan.protocols
         ],
         "entries": [_entry_record(e, extractions[e.features, e.level, None]) for e in plan.entries],
-        "normalisation": "Global: medians for missing values, means and standard deviations come "
-        "from the training rows of each fold; no statistic of a test speaker is used.",
+        "normalisation": _normalisation(plan),
         "selection": _selection(plan),
+        "task": "regression" if plan.dimensions else "classification",
+        "dimensions": list(plan.dimensions),
+        "conditions": [{"name": c.name, **c.record()} for c in plan.conditions],
+        "disjoint": list(plan.disjoint),
         "versions": _versions(),
         "machine": {
             "cores": available_cores(),
@@ -113,6 +118,16 @@ def _selection(plan: Plan) -> str:
     )
 
 
+def _normalisation(plan: Plan) -> str:
+    """Say which entries are normalised how."""
+    ways: dict[str, list[str]] = {}
+    for entry in plan.entries:
+        ways.setdefault(entry.normalisation, []).append(entry.label)
+    if len(ways) == 1:
+        return NORMALISATIONS[next(iter(ways))]
+    return " ".join(f"{', '.join(names)}: {NORMALISATIONS[way]}" for way, names in ways.items())
+
+
 def _entry_record(entry: Entry, extraction: Extraction) -> dict[str, Any]:
     model = MODELS[entry.model]
     return {
@@ -126,6 +141,8 @@ def _entry_record(entry: Entry, extraction: Extraction) -> dict[str, Any]:
         "params": dict(entry.params),
         "targets": entry.targets,
         "augment": dict(entry.augment),
+        "normalisation": entry.normalisation,
+        "tune": entry.tune if isinstance(entry.tune, str) else dict(entry.tune),
         "words": f"{model.summary} ({model.source})",
     }
 

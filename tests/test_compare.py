@@ -16,11 +16,12 @@ from serfeat import fitting
 from serfeat.compare import compare
 from serfeat.deploy import predict, train
 from serfeat.errors import ModelError, SplitError, UnknownNameError
-from serfeat.fitting import Known, Task
+from serfeat.fitting import Task
 from serfeat.leaderboard import leaderboard
 from serfeat.manifest_csv import read_manifest
 from serfeat.plan import ChosenProtocol, Entry, Plan
 from serfeat.splits import Fold, folds
+from serfeat.targets import Known
 
 PLAN = Plan(
     "tiny",
@@ -149,19 +150,30 @@ def test_the_test_fold_cannot_reach_the_model(tiny: Path, tmp_path: Path, monkey
         lambda model, X, y, g, **_: fitted.append((X.copy(), list(y), list(g))) or model.fit(X, y),
     )
     for poison in (False, True):
-        truth = rows["emotion"].to_numpy(dtype=object).copy()
+        truth = rows["emotion"].to_numpy(dtype=str).copy()
         data = X.copy()
         if poison:
             truth[fold.test] = "anger"
             data[fold.test] = 1e6
         np.save(tmp_path / "x.npy", data)
+        known = Known(truth, rows["speaker"].to_numpy(dtype=str), None, {})
         task = Task(
-            Entry("knn", "knn", "prosody", {"n_neighbors": 1}), "p", fold, 0, False, tmp_path / "x",
-            (),
-            ("anger", "neutral", "sadness"),
-            Known(tuple(truth), tuple(rows["speaker"]), None, {}),
-            tmp_path / f"{poison}.json",
-        )  # fmt: skip
+            entry=Entry("knn", "knn", "prosody", {"n_neighbors": 1}),
+            protocol="p",
+            fold=fold,
+            seed=0,
+            control=False,
+            features=tmp_path / "x",
+            copies=(),
+            conditions={},
+            labels=("anger", "neutral", "sadness"),
+            dimensions=(),
+            known=known.of(fold.known),
+            oracle=None,
+            families={},
+            hop=0.01,
+            part=tmp_path / f"{poison}.json",
+        )
         assert fitting.train_and_predict(task) is None
     (Xa, ya, ga), (Xb, yb, gb) = fitted
     np.testing.assert_array_equal(Xa, Xb)

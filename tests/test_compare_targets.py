@@ -82,8 +82,8 @@ def test_votes_and_tasks_reach_the_training_and_only_its_rows(
 def test_what_a_manifest_lacks_or_a_model_cannot_use_is_one_clear_line(
     rated: Manifest, tmp_path: Path
 ) -> None:
-    entry = Entry("timnet", "timnet", "timnet39", SMALL | {"tasks": {"valence": "ccc"}})
-    with pytest.raises(ModelError, match="timnet: the task 'valence' is no column"):
+    entry = Entry("timnet", "timnet", "timnet39", SMALL | {"tasks": {"tension": "ccc"}})
+    with pytest.raises(ModelError, match="timnet: the task 'tension' is no column"):
         compare(rated, Plan("t", (entry,), HELD_OUT), tmp_path / "a")
     entry = Entry("svm", "svm", "prosody", targets="votes")
     with pytest.raises(ModelError, match=r"SupportVectors cannot use proportions"):

@@ -18,8 +18,12 @@ ROOT = Path(__file__).resolve().parent.parent / "serfeat"
 ORDER = """
 errors
 types jit files allocator
+concordance
 metrics
 stats
+calibration dimensions paired paired_tests rank_tests
+two_groups significance significance_plot matrix robustness
+fairness
 lanes
 transform
 table labels
@@ -28,7 +32,9 @@ cells sidecar
 manifest_csv
 votes
 corpora
+joined
 audio shorttime
+listening
 spectrum
 prediction line_spectrum bands gabor pitch_plain roots
 pitch
@@ -41,7 +47,10 @@ sohn silero
 sums turns
 contours
 lld
+families
+disturbance crowd
 augment encoders
+condition_kinds
 emotion_masks
 vesper
 functionals
@@ -49,20 +58,32 @@ serfeat88
 features
 feature_sets
 backends segments
+conditions
 engines store sequences
 extract agree
+feature_tables
+division
+groupings twins
+packs
 splits
 heads
 models
+normalisation search
+spaces
+tuning
 leaderboard
 plan
+lint explain
 targets
 fitting
+parts
 record
 compare
 report
+runs
 demo
 deploy recipe listing
+audit
 cli
 """
 RANK = {name: i for i, line in enumerate(ORDER.split("\n")) for name in line.split()}

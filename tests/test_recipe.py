@@ -52,7 +52,7 @@ def test_good(tmp_path: Path) -> None:
         ('"random_kfold"', '"random_fold"', "did you mean 'random_kfold'"),
         ("n = 4", "k = 4", "unknown parameter of random_kfold 'k'"),
         ('title = "t"', "title = 3", "title: input should be a valid string"),
-        ('manifest = "m.csv"', "", "needs either name or manifest"),
+        ('manifest = "m.csv"', "", "needs one of name, names and manifest"),
         ('title = "t"', "", "title: field required"),
         ("[[protocols]]", "[run]\ncontrol = ['svn']\n[[protocols]]", "unknown entry 'svn'"),
         ('title = "t"', "title = ", "not TOML"),

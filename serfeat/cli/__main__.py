@@ -1,0 +1,5 @@
+"""``python -m serfeat.cli``."""
+
+from serfeat.cli import script
+
+script()

@@ -1,0 +1,234 @@
+"""Commands of comparisons: compare, report, lint, runs, demo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from serfeat.cli.screen import Consent, Jobs, Root, app, consent, out, progress_bars, words_of
+from serfeat.errors import RecipeError, StoreError
+from serfeat.listing import new_table
+
+
+@app.command()
+def compare(
+    recipes: Annotated[
+        list[str], typer.Argument(help="A .toml file, or the name of a shipped recipe; or several.")
+    ],
+    root: Root = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Folder of the run; of several, the one above them."),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Another parameter: timnet.epochs=60, or epochs=60 for all."),
+    ] = None,
+    corpus: Annotated[
+        list[str] | None,
+        typer.Option(help="Another corpus than the recipe's; repeated: all of them together."),
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--entry", help="Run this entry alone; repeatable.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="In place of the recipe's: 0,1,2")] = "",
+    listen: Annotated[
+        bool, typer.Option(help="Decode the recordings, to find equal and nearly equal ones.")
+    ] = True,
+    jobs: Jobs = 0,
+    accept_opensmile_licence: Consent = False,
+) -> None:
+    """Run recipes: every entry on the same folds, predictions, scores and a report page."""
+    from serfeat.compare import compare as run_plan
+    from serfeat.recipe import find_recipe, read_recipe
+
+    consent(accept_opensmile_licence)
+    options = f" --root {root.name}" if root else ""
+    options += "".join(f" --corpus {name}" for name in corpus or ())
+    options += "".join(f" --set {change}" for change in changes or ())
+    options += "".join(f" --entry {name}" for name in only or ())
+    options += f" --seeds {seeds}" if seeds else ""
+    plans = []
+    for recipe in recipes:  # all are read before the first is run
+        path = find_recipe(recipe)
+        read = read_recipe(path).on(corpus) if corpus else read_recipe(path)
+        plan = read.plan(changes or (), only=only or (), seeds=_numbers(seeds), folder=path.parent)
+        name = "-".join([path.stem, *(Path(c).stem for c in corpus or ())])
+        folder = output or Path("runs") / name
+        if output is not None and len(recipes) > 1:
+            folder = output / name
+        plans.append((f"serfeat compare {recipe}{options}", path, read, plan, folder))
+    for command, path, read, plan, folder in plans:
+        recordings = read.manifest(path, root=root)
+        with progress_bars() as report:
+            run_plan(
+                recordings, plan, folder, jobs=jobs, report=report, command=command, listen=listen
+            )
+        _show(folder)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """Whole numbers from a comma-separated list."""
+    words = words_of(text)
+    if not all(word.isdecimal() for word in words):
+        raise RecipeError(
+            f"{text!r} is no list of whole numbers",
+            where="--seeds",
+            code="bad-setting",
+            fix="0,1,2",
+        )
+    return tuple(int(word) for word in words)
+
+
+def _show(folder: Path, places: str = "") -> None:
+    """Write a run's page, then print its leaderboard and where things are."""
+    from serfeat.report import write_report
+
+    page = write_report(folder)
+    _print_leaderboard(folder)
+    out.print(f"\n{places}report: {page}", markup=False)
+
+
+def _print_leaderboard(folder: Path) -> None:
+    """Print the scores that the report has just computed, with the marks that they carry."""
+    import json
+
+    import pandas as pd
+
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    scores = pd.read_csv(folder / "leaderboard.csv", keep_default_na=False, na_values=[""])
+    print_row = _ratings_row if record["dimensions"] else _emotions_row
+    for protocol, part in scores.groupby("protocol", sort=False):
+        marks = str(part["marks"].iloc[0]).split("; ") if part["marks"].notna().all() else []
+        out.print(f"\n{protocol}", style="bold")
+        for mark in marks:
+            out.print(mark, style="bold", markup=False)
+        rows = [print_row(row) for row in part.to_dict("records")]
+        table = new_table(*rows[0])
+        for row in rows:
+            table.add_row(*row.values())
+        out.print(table)
+        if record["labels"]:
+            out.print(f"chance UAR {1 / len(record['labels']):.3f}")
+
+
+def _emotions_row(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return the cells of an entry that says emotions."""
+    name = f"{row['entry']}, shuffled labels" if row["control"] else row["entry"]
+    better = row["better_than"] if row["better_than"] == row["better_than"] else ""
+    return {
+        "entry": str(name),
+        "normalisation": str(row["normalisation"]),
+        "UAR": f"{row['uar']:.3f}",
+        "95 % interval": _interval(row["uar_low"], row["uar_high"]),
+        "mean of folds": f"{row['uar_folds_mean']:.3f}",
+        "WAR": f"{row['war']:.3f}",
+        "F1": f"{row['f1_macro']:.3f}",
+        "AUC": f"{row['auc']:.3f}",
+        "fit s": f"{row['fit_s']:.1f}",
+        "better than": str(better),
+    }
+
+
+def _ratings_row(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return the cells of an entry that says numbers."""
+    return {
+        "target": str(row["target"]),
+        "entry": str(row["entry"]),
+        "CCC": f"{row['ccc']:.3f}",
+        "95 % interval": _interval(row["ccc_low"], row["ccc_high"]),
+        "PCC": f"{row['pcc']:.3f}",
+        "RMSE": f"{row['rmse']:.3f}",
+        "MAE": f"{row['mae']:.3f}",
+    }
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{low:.3f}-{high:.3f}" if low == low else "not defined"
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
+    """Write the report page of a stored run again."""
+    from serfeat.report import write_report
+
+    out.print(f"report: {write_report(folder)}", markup=False)
+
+
+@app.command()
+def lint(
+    target: Annotated[str, typer.Argument(help="A recipe, or the folder of a run.")],
+    root: Root = None,
+    jobs: Jobs = 0,
+    listen: Annotated[
+        bool, typer.Option(help="Decode the recordings, to find equal and nearly equal ones.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Look for leaks: before training in a recipe, afterwards in a run. Exit code 1: found one."""
+    from serfeat.audit import lint_any
+
+    with progress_bars() as report:
+        lines, code = lint_any(
+            target, root=root, jobs=jobs, listen=listen, json_text=as_json, report=report
+        )
+    for line in lines:
+        out.print(line, markup=False)
+    raise typer.Exit(code)
+
+
+@app.command()
+def runs(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(help="A folder of runs (default: runs), or two runs to compare."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List stored runs, or compare two of them entry by entry."""
+    from serfeat import runs as stored
+
+    given = folders or [Path("runs")]
+    if len(given) > 2:
+        raise StoreError(
+            f"{len(given)} folders, expected one of runs or two runs", code="too-many-runs"
+        )
+    found = stored.compare_runs(*given) if len(given) == 2 else stored.list_runs(given[0])
+    if as_json:
+        out.print(stored.as_json(found), markup=False)
+        return
+    header, *rows = stored.as_rows(found)
+    table = new_table(*header)
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("-o", "--output")] = Path("runs/demo"),
+    engine: Annotated[str, typer.Option(help="source-filter, or praat (real words)")] = (
+        "source-filter"
+    ),
+    jobs: Jobs = 0,
+) -> None:
+    """Make the embedded corpus and run the main job on it. Synthetic: says nothing about people."""
+    from serfeat.compare import compare as run_plan
+    from serfeat.demo import make_corpus
+    from serfeat.manifest_csv import read_manifest
+    from serfeat.recipe import find_recipe, read_recipe
+
+    with progress_bars() as report:
+        made = make_corpus(
+            output / "speech" / engine,
+            engine=engine,
+            progress=lambda done, total: report("speech", done, total),
+        )
+        corpus = read_manifest(made)
+        plan = read_recipe(find_recipe("demo")).plan()
+        command = "serfeat demo" + ("" if engine == "source-filter" else f" --engine {engine}")
+        folder = run_plan(corpus, plan, output / engine, jobs=jobs, report=report, command=command)
+    _show(folder, f"speech: {made.parent}\n")
