@@ -12,11 +12,14 @@ import sys
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
+from serfeat.condition_kinds import KINDS
 from serfeat.corpora import CORPORA
 from serfeat.feature_sets import FEATURE_SETS
 from serfeat.functionals import FUNCTIONALS
+from serfeat.lint import LINTS
 from serfeat.lld import DESCRIPTORS
 from serfeat.models import MODELS
+from serfeat.packs import PACKS, read_pack
 from serfeat.shorttime import Descriptor
 from serfeat.splits import PROTOCOLS
 
@@ -161,7 +164,7 @@ def descriptors() -> str:
 
 
 def tables() -> str:
-    """docs/tables.md: feature sets, models, protocols, corpora."""
+    """docs/tables.md: feature sets, models, protocols, packs, lint, conditions, corpora."""
     sets = [("set", "columns per clip", "columns per frame", "rate", "licence", "what")]
     for s in FEATURE_SETS.values():
         clip, frame = s.width("functionals"), s.width("lld")
@@ -170,9 +173,18 @@ def tables() -> str:
     models += [(f"`{m.name}`", m.kind, m.level, m.summary, m.source) for m in MODELS.values()]
     protocols = [("protocol", "test speakers", "in words")]
     for p in PROTOCOLS.values():
-        held = "held out" if p.speaker_independent else "**heard in training**"
-        words = p.words.replace("{folds} ", "").replace("{n}", "n").replace("{column}", "*column*")
-        protocols.append((f"`{p.name}`", held, words))
+        held = {True: "held out", False: "**heard in training**", None: "counted on the rows"}
+        words = re.sub(r"\{(\w+)\}", r"*\1*", p.words.replace("{folds} ", ""))
+        protocols.append((f"`{p.name}`", held[p.speaker_independent], words))
+    packs = [("pack", "what it is", "what is wrong with it as published", "corrected")]
+    for name in PACKS:
+        pack = read_pack(name)
+        flaw, changes = pack.published.get("flaw", ""), pack.corrected.get("changes", "")
+        packs.append((f"`{name}`", pack.title, str(flaw), str(changes)))
+    lints = [("kind", "severity", "what is looked for", "why it matters", "seen in")]
+    lints += [(f"`{c.kind}`", c.severity, c.seeks, c.why, c.source) for c in LINTS.values()]
+    conditions = [("kind", "settings", "what")]
+    conditions += [(f"`{n}`", ", ".join(k.settings), k.words) for n, k in KINDS.items()]
     corpora = [("corpus", "language", "speakers", "clips", "licence")]
     for c in CORPORA.values():
         if (card := c.card) is not None:
@@ -187,6 +199,12 @@ def tables() -> str:
             table(*models),
             "# Protocols",
             table(*protocols),
+            "# Packs of published folds",
+            table(*packs),
+            "# What `serfeat lint` looks for",
+            table(*lints),
+            "# Conditions of the test",
+            table(*conditions),
             "# Corpora",
             "`serfeat fetch NAME` shows the licence and downloads, or says how to get the corpus.",
             table(*corpora),

@@ -14,11 +14,14 @@ from serfeat.audio import load_audio
 from serfeat.errors import ModelError, SerfeatError
 from serfeat.extract import Failure, Progress, extract, manifest_of_files
 from serfeat.feature_sets import feature_set
+from serfeat.feature_tables import is_table
 from serfeat.manifest import Manifest
 from serfeat.models import MODELS, fit, make_model
 from serfeat.models.storage import load_model, save_model
-from serfeat.plan import Entry
-from serfeat.targets import shares_of_votes, task_columns
+from serfeat.normalisation import FEW_CLIPS, per_speaker, require_coverage, require_speakers
+from serfeat.plan import Entry, Plan
+from serfeat.targets import known_of
+from serfeat.tuning import tuned
 from serfeat.types import Floats32
 
 __all__ = ["Predictions", "predict", "train", "waveforms"]
@@ -30,16 +33,19 @@ class Predictions:
 
     Parameters
     ----------
-    table : index (file, start, end); columns prediction and one p_<label> per label.
+    table : index (file, start, end); columns prediction and one p_<label> per label, or one
+        column for each dimension.
     failures : recordings without a prediction.
     licence : tag of the features that the model needs.
     trained_on : what the model's card says of its training corpus.
+    remarks : what a reader of these predictions should know.
     """
 
     table: pd.DataFrame
     failures: tuple[Failure, ...]
     licence: str
     trained_on: Mapping[str, Any]
+    remarks: tuple[str, ...] = ()
 
 
 def train(
@@ -47,17 +53,19 @@ def train(
     entry: Entry,
     folder: Path,
     *,
+    dimensions: Sequence[str] = (),
     seed: int = 0,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> Path:
-    """Train an entry on all rows of a manifest and store it.
+    """Train an entry on all rows of a manifest and store it; tuned on them, if it says so.
 
     Parameters
     ----------
     manifest : rows with speaker and emotion.
     entry : model, feature set and parameters, as in a recipe.
     folder : of the model.
+    dimensions : columns with numbers that are learnt in place of the emotion.
     seed : of the model.
     jobs, progress : see `serfeat.extract.extract`.
 
@@ -65,32 +73,49 @@ def train(
     ------
     ModelError : fewer than two emotions, or no recording with features.
     """
+    if is_table(entry.features):
+        raise ModelError(
+            "the features of a table cannot be computed for new recordings",
+            where=entry.name,
+            code="not-computable",
+            fix="train an entry on one of serfeat's feature sets",
+        )
     features = feature_set(entry.features)
     level = MODELS[entry.model].level
     extraction = extract(manifest, features, level=level, jobs=jobs, progress=progress)
     rows = manifest.rows.loc[manifest.rows.index.isin(extraction.index)]
-    labels = sorted(set(rows["emotion"]))
-    if len(labels) < 2:
+    labels = [] if dimensions else sorted(set(rows["emotion"]))
+    if len(labels) < 2 and not dimensions:
         raise ModelError(
             f"the training rows have the emotions {labels}, expected two or more",
             where=manifest.name,
             code="one-class",
         )
-    model = make_model(entry.model, seed=seed, **entry.params)
-    tasks = task_columns([entry], rows)
-    fit(
-        model,
-        extraction.values,
-        rows["emotion"].to_numpy(dtype=str),
-        rows["speaker"].to_numpy(),
-        proportions=shares_of_votes(rows, labels) if entry.targets == "votes" else None,
-        tasks={name: np.array(values) for name, values in tasks.items()},
-    )
+    plan = Plan("", [entry], [], dimensions=dimensions)
+    known = known_of(plan, rows)
+    X: Any = extraction.values
+    if entry.normalisation == "speaker":
+        if not dimensions:
+            require_coverage(rows)
+        X = per_speaker(X, list(known.speakers))
+    shares: dict[str, Any] = {"proportions": known.votes, "tasks": dict(known.columns)}
+
+    def make(params: Mapping[str, Any]) -> Any:
+        return make_model(entry.model, seed=seed, task=plan.task, **entry.settings(params))
+
+    chosen: dict[str, Any] = {}
+    if entry.tune:
+        chosen, _ = tuned(
+            make, entry.tune, X, known.truth, known.speakers, model=entry.model, seed=seed, **shares
+        )
+    model = fit(make(chosen), X, known.truth, known.speakers, **shares)
     card: dict[str, Any] = {
         "model": entry.model,
-        "params": dict(entry.params),
+        "params": {**entry.params, **chosen},
         "seed": seed,
         "labels": labels,
+        "dimensions": list(dimensions),
+        "normalisation": entry.normalisation,
         "features": {
             "name": features.name,
             "level": level,
@@ -123,11 +148,13 @@ def predict(
     Parameters
     ----------
     folder : of the model.
-    sources : audio files and folders of them.
+    sources : audio files and folders of them. For a model that measures every clip against its
+        speaker's others, a folder is a speaker.
 
     Raises
     ------
-    ModelError : a model that cannot be trusted, or whose features this version computes otherwise.
+    ModelError : a model that cannot be trusted, or whose features this version computes otherwise;
+        a speaker with one clip, for a model that needs several.
     """
     model, card = load_model(folder)
     features = feature_set(card["features"]["name"])
@@ -150,15 +177,36 @@ def predict(
     extraction = extract(
         manifest_of_files(sources), features, level=level, jobs=jobs, progress=progress
     )
-    table = pd.DataFrame(index=extraction.index, columns=["prediction"], dtype=object)
-    if len(extraction.index):
-        proba = model.predict_proba(extraction.values)
-        table["prediction"] = [str(p) for p in model.predict(extraction.values)]
-    else:
-        proba = np.empty((0, len(card["labels"])))
+    X: Any = extraction.values
+    remarks = []
+    if card.get("normalisation") == "speaker" and len(X):
+        folders = [str(Path(file).parent) for file in extraction.index.get_level_values("file")]
+        for few in require_speakers(folders, len(X)):
+            remarks.append(
+                f"{few}: fewer than {FEW_CLIPS} recordings of this speaker; the model measures "
+                "every clip against its speaker's others, and needs more of them"
+            )
+        X = per_speaker(X, folders)
+    table = _said(model, X, card, extraction.index)
+    return Predictions(
+        table, extraction.failures, features.licence, card["trained_on"], tuple(remarks)
+    )
+
+
+def _said(model: Any, X: Any, card: Mapping[str, Any], index: pd.MultiIndex) -> pd.DataFrame:
+    """What the model says of each clip."""
+    if card.get("dimensions"):
+        names = card["dimensions"]
+        values = np.asarray(model.predict(X) if len(X) else []).reshape(len(X), len(names))
+        return pd.DataFrame(values, index=index, columns=names)
+    table = pd.DataFrame(index=index, columns=["prediction"], dtype=object)
+    proba = np.empty((0, len(card["labels"])))
+    if len(X):
+        proba = model.predict_proba(X)
+        table["prediction"] = [str(p) for p in model.predict(X)]
     for i, label in enumerate(_text(model.classes_)):
         table[f"p_{label}"] = proba[:, i]
-    return Predictions(table, extraction.failures, features.licence, card["trained_on"])
+    return table
 
 
 def waveforms(source: Manifest) -> tuple[list[Floats32], list[Failure]]:

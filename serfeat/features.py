@@ -174,7 +174,8 @@ class FeatureSet:
         base = ["custom"] if len(names) > 1 or names == ["custom"] else names
         if self.encoder is not None:
             base.append(f"{self.encoder.architecture.kind}-{self.encoder.layer}")
-        return "-".join(base)
+        # A part of a set ("classic:f0+teo") has a sign in it that not every file system bears.
+        return "-".join(base).replace(":", "~")
 
     def require(self) -> None:
         """Raise now what would otherwise be every clip's failure.

@@ -18,7 +18,6 @@ import numpy as np
 from serfeat.errors import ModelError, SerfeatError
 from serfeat.files import committed
 from serfeat.models import MODELS, fit, make_model
-from serfeat.models.preparation import WITHOUT_SCALING
 from serfeat.plan import Entry
 from serfeat.sequences import Sequences
 from serfeat.splits import Fold
@@ -108,26 +107,22 @@ def train_and_predict(task: Task) -> SerfeatError | None:
 
 
 def _model(task: Task, params: Mapping[str, Any]) -> Any:
-    """Make the untrained model; "none" takes the scaling out of its preparation."""
-    settings = dict(params)
-    if task.entry.normalisation == "none":
-        way = settings.get("preparation", MODELS[task.entry.model].preparation)
-        settings["preparation"] = WITHOUT_SCALING.get(way, way)
+    """Make the untrained model."""
     what: Literal["classification", "regression"] = (
         "regression" if task.dimensions else "classification"
     )
-    return make_model(task.entry.model, seed=task.seed, task=what, **settings)
+    return make_model(task.entry.model, seed=task.seed, task=what, **task.entry.settings(params))
 
 
 def _params(task: Task, X: Any, y: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Parameters of the entry, tuned inside the training rows if it says so, and the trials."""
+    """Parameters that are tuned inside the training rows, if the entry says so, and the trials."""
     entry = task.entry
     if not entry.tune:
-        return dict(entry.params), []
+        return {}, []
     from serfeat.tuning import tuned
 
-    chosen, trials = tuned(
-        lambda params: _model(task, {**entry.params, **params}),
+    return tuned(
+        lambda params: _model(task, params),
         entry.tune,
         X[task.fold.known],
         y,
@@ -137,7 +132,6 @@ def _params(task: Task, X: Any, y: Any) -> tuple[dict[str, Any], list[dict[str, 
         proportions=_shares(task, y),
         tasks={name: task.known.columns[name] for name in entry.tasks},
     )
-    return {**entry.params, **chosen}, trials
 
 
 def stack_key(task: Task) -> Any:
@@ -153,7 +147,7 @@ def stack_key(task: Task) -> Any:
 
     if not torch.cuda.is_available():
         return None
-    classifier = _model(task, entry.params).steps[-1][1]
+    classifier = _model(task, {}).steps[-1][1]
     if not stackable(classifier) or str(classifier.device) not in ("auto", "cuda"):
         return None
     return (entry.name, task.protocol, task.seed, task.control)
@@ -171,7 +165,7 @@ def train_stacked(tasks: Sequence[Task]) -> list[SerfeatError | None]:
     start = time.perf_counter()
     try:
         for task in tasks:
-            model = _model(task, task.entry.params)
+            model = _model(task, {})
             y = _targets(task)
             models.append(model)
             labels.append(_repeated(task, y))

@@ -11,6 +11,7 @@ from serfeat.augment import Version
 from serfeat.conditions import Condition
 from serfeat.errors import FeatureError
 from serfeat.models import MODELS, Task
+from serfeat.models.preparation import WITHOUT_SCALING
 from serfeat.splits import PROTOCOLS
 
 __all__ = ["ChosenProtocol", "Entry", "Plan"]
@@ -86,6 +87,14 @@ class Entry:
     def label(self) -> str:
         """The name in every table and figure; it says so where an epoch was chosen on the test."""
         return f"{self.name} [epoch chosen on test]" if self.oracle else self.name
+
+    def settings(self, chosen: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Parameters of the model: its own, those that were chosen, and what "none" does to it."""
+        settings = {**self.params, **(chosen or {})}
+        if self.normalisation == "none":
+            way = settings.get("preparation", MODELS[self.model].preparation)
+            settings["preparation"] = WITHOUT_SCALING.get(way, way)
+        return settings
 
     def _setting(self, name: str) -> Any:
         return {**MODELS[self.model].params, **self.params}.get(name)

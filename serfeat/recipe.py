@@ -52,7 +52,7 @@ from serfeat.conditions import conditions_of
 from serfeat.corpora import cache_folder, find_root, read_corpus
 from serfeat.errors import RecipeError, SerfeatError, did_you_mean
 from serfeat.feature_tables import set_of
-from serfeat.joined import joined
+from serfeat.joined import join_report, joined
 from serfeat.manifest import Manifest
 from serfeat.manifest_csv import read_manifest
 from serfeat.models import Task, make_model, model_parameters
@@ -203,14 +203,7 @@ class Recipe(_Closed):
         root : folder of the corpus, where it is not found by itself.
         """
         if self.corpus.names is not None:
-            found = joined(
-                [
-                    read_manifest(recipe.parent / name)
-                    if name.endswith(".csv")
-                    else read_corpus(name, find_root(name))
-                    for name in self.corpus.names
-                ]
-            )
+            found = _together(self.corpus.names, recipe.parent)
         elif self.corpus.manifest is not None:
             required = () if self.run.dimensions else ("speaker", "emotion")
             found = read_manifest(recipe.parent / self.corpus.manifest, root=root, require=required)
@@ -226,6 +219,20 @@ class Recipe(_Closed):
         if strangers:
             raise did_you_mean("label", strangers[0], found.labels, where=recipe)
         return found.with_rows(found.rows[found.rows["emotion"].isin(self.corpus.labels)])
+
+
+def _together(names: Sequence[str], folder: Path) -> Manifest:
+    """Join corpora and manifests; what that leaves out, and what tells them apart, is a warning."""
+    parts = [
+        read_manifest(folder / name)
+        if name.endswith(".csv")
+        else read_corpus(name, find_root(name))
+        for name in names
+    ]
+    found = joined(parts)
+    assert found.card is not None  # `joined` makes one
+    warnings = (*found.card.warnings, *join_report(parts)["words"])
+    return replace(found, card=replace(found.card, warnings=warnings))
 
 
 def _changed(entries: Sequence[Entry], setting: str, folder: Path) -> list[Entry]:

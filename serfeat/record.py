@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import sys
 from collections.abc import Mapping
@@ -14,9 +15,10 @@ import pandas as pd
 from serfeat.engines import available_cores
 from serfeat.extract import Extraction
 from serfeat.manifest import Manifest
-from serfeat.models import MODELS
-from serfeat.normalisation import NORMALISATIONS
+from serfeat.models import MODELS, Task
+from serfeat.normalisation import NORMALISATIONS, coverage
 from serfeat.plan import Entry, Plan
+from serfeat.spaces import space_of, words
 from serfeat.splits import Fold, independence
 
 __all__ = ["record"]
@@ -76,13 +78,17 @@ def record(
             }
             for p in plan.protocols
         ],
-        "entries": [_entry_record(e, extractions[e.features, e.level, None]) for e in plan.entries],
-        "normalisation": _normalisation(plan),
+        "entries": [
+            _entry_record(e, extractions[e.features, e.level, None], plan.task)
+            for e in plan.entries
+        ],
+        "normalisation": _normalisation(plan, rows),
         "selection": _selection(plan),
         "task": "regression" if plan.dimensions else "classification",
         "dimensions": list(plan.dimensions),
         "conditions": [{"name": c.name, **c.record()} for c in plan.conditions],
         "disjoint": list(plan.disjoint),
+        "manifest_sha256": hashlib.sha256(rows.to_csv().encode()).hexdigest(),
         "versions": _versions(),
         "machine": {
             "cores": available_cores(),
@@ -118,17 +124,20 @@ def _selection(plan: Plan) -> str:
     )
 
 
-def _normalisation(plan: Plan) -> str:
+def _normalisation(plan: Plan, rows: pd.DataFrame) -> str:
     """Say which entries are normalised how."""
     ways: dict[str, list[str]] = {}
     for entry in plan.entries:
         ways.setdefault(entry.normalisation, []).append(entry.label)
+    said = dict(NORMALISATIONS)
+    if "speaker" in ways and not plan.dimensions:
+        said["speaker"] += f" {coverage(rows).words}"
     if len(ways) == 1:
-        return NORMALISATIONS[next(iter(ways))]
-    return " ".join(f"{', '.join(names)}: {NORMALISATIONS[way]}" for way, names in ways.items())
+        return said[next(iter(ways))]
+    return " ".join(f"{', '.join(names)}: {said[way]}" for way, names in ways.items())
 
 
-def _entry_record(entry: Entry, extraction: Extraction) -> dict[str, Any]:
+def _entry_record(entry: Entry, extraction: Extraction, task: Task) -> dict[str, Any]:
     model = MODELS[entry.model]
     return {
         "name": entry.label,
@@ -142,6 +151,9 @@ def _entry_record(entry: Entry, extraction: Extraction) -> dict[str, Any]:
         "targets": entry.targets,
         "augment": dict(entry.augment),
         "normalisation": entry.normalisation,
+        "tuning": words(space_of(entry.model, entry.tune, params=entry.params, task=task))
+        if entry.tune
+        else "",
         "tune": entry.tune if isinstance(entry.tune, str) else dict(entry.tune),
         "words": f"{model.summary} ({model.source})",
     }

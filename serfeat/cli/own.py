@@ -34,6 +34,7 @@ def train(
             corpus,
             entries[entry],
             output,
+            dimensions=read.run.dimensions,
             jobs=jobs,
             progress=lambda done, total: report("features", done, total),
         )
@@ -53,15 +54,17 @@ def predict(
 
     result = predict_files(model, sources, jobs=jobs)
     labels = [c.removeprefix("p_") for c in result.table.columns if c.startswith("p_")]
+    numbers = [] if labels else list(result.table.columns)
     for (file, *_), row in result.table.iterrows():
         chances = "  ".join(f"{label} {row['p_' + label]:.2f}" for label in labels)
-        typer.echo(
-            f"{printable(file)}\t{row['prediction']}\t{chances}"
-        )  # rich would expand the tabs
+        said = row.get("prediction", "  ".join(f"{name} {row[name]:.2f}" for name in numbers))
+        typer.echo(f"{printable(file)}\t{said}\t{chances}".rstrip())  # rich would expand the tabs
     if output is not None:
         about = {"licence": result.licence, "trained_on": dict(result.trained_on)}
         write_table(result.table, output, provenance=about)
     print_failures(result.failures)
+    for remark in result.remarks:
+        err.print(remark, markup=False)
     if result.trained_on["synthetic"]:
         err.print("The model was trained on SYNTHETIC SPEECH: this says nothing about people.")
     if result.failures:
