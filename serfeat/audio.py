@@ -1,12 +1,17 @@
-"""One guarded way from a file to an array; nothing else in serfeat opens audio.
+"""One guarded way from a file to an array; nothing else in serfeat opens audio for its samples.
 
 libsndfile is robust, which is not the same as right: it reads half of a truncated WAV without a
-word, and a header can claim 68 billion frames. So a file is looked at before it is decoded
-(regular file, first bytes, header, caps), decoded in blocks under a running cap, and checked
-afterwards (length, finite samples, channels). What is wrong raises `AudioError` with a stable code;
-what is merely odd is a flag that travels with the samples.
+word, and a header can claim 68 billion frames. So a file is looked at before it is decoded, in this
+order: `stat` (a regular file), first bytes and header (`serfeat.containers`), libsndfile's header,
+caps; it is decoded in blocks under a running cap; and what comes out is checked (length, finite
+samples, channels, the file as it was). What is wrong raises `AudioError` with a stable code; what
+is merely odd is a flag that travels with the samples.
 
-Sources: libsndfile 1.2.2 through python-soundfile; resampling by the SoX resampler (soxr, "HQ").
+Programs that serfeat calls get arrays, never a path: Praat dies on some corrupt MP3 files.
+
+Sources: libsndfile 1.2.2 through python-soundfile, the one decoder for all formats (so an MP3 has
+the encoder's delay that mpg123 leaves, whatever other tools do); resampling by the SoX resampler
+(soxr, "HQ").
 """
 
 from __future__ import annotations
@@ -14,53 +19,53 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import struct
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Literal
 
 import numpy as np
 
+from serfeat.containers import MAX_CHANNELS, SAMPLE_RATES, Claims, check_limits, claims_of
 from serfeat.errors import AudioError
 from serfeat.types import Reals
 
 __all__ = [
+    "DECODER",
     "MAX_CHANNELS",
     "MAX_DURATION",
     "MIN_DURATION",
+    "SAMPLE_RATES",
     "Audio",
     "content_hash",
     "load_audio",
     "resample",
 ]
 
-# Caps, in one place. A header is a stranger's claim: no buffer is ever sized by one.
+DECODER = 2  # goes up when the samples of any file change; part of every key of the store
+
+# Caps, in one place (with those of `serfeat.containers`). A header is a stranger's claim.
 MIN_DURATION = 0.025  # s: one analysis frame
 MAX_DURATION = 3600.0  # s
-MAX_CHANNELS = 32
-SAMPLE_RATES = (4_000, 384_000)  # Hz
 BLOCK = 1 << 18  # samples decoded at a time
-LONG = 600.0  # s: a longer recording stays in single precision, to halve its memory
-
-# First bytes of things that are not audio but are often called .wav
-_NOT_AUDIO = {
-    b"\x89PNG": "a PNG picture",
-    b"\xff\xd8\xff": "a JPEG picture",
-    b"%PDF": "a PDF document",
-    b"PK\x03\x04": "a zip archive",
-    b"\x1f\x8b": "a gzip archive",
-    b"<!DO": "an HTML page (a failed download?)",
-    b"<htm": "an HTML page (a failed download?)",
-    b"vers": "a git-lfs pointer (run `git lfs pull`)",
-    b"{\n": "JSON text",
-}
-_NEEDS_FFMPEG = {b"ftyp": "m4a/mp4", b"\x1a\x45\xdf\xa3": "webm/matroska", b"#!AMR": "amr"}
-
+LONG = 600.0  # s: a longer recording stays in single precision, and only at its new rate
+ENOUGH = 0.99  # of what a header announces; below that a recording is truncated
 
 # Single precision holds samples of up to 16 bits, and the mean of two of them, exactly; it takes
 # less time to decode and half the memory.
 _EXACT_IN_FLOAT32 = {"PCM_S8", "PCM_U8", "PCM_16", "ULAW", "ALAW"}
+
+# What is decoded. libsndfile knows more (MATLAB files, samplers' formats), and guesses some.
+_FORMATS = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "NIST", "MP3"}
+_EXACT = _EXACT_IN_FLOAT32 | {"PCM_24", "PCM_32", "FLOAT", "DOUBLE"}
+_EXACT |= {"ALAC_16", "ALAC_20", "ALAC_24", "ALAC_32"}
+_LOSSY = {"GSM610", "IMA_ADPCM", "MS_ADPCM", "NMS_ADPCM_16", "NMS_ADPCM_24", "NMS_ADPCM_32"}
+_LOSSY |= {"G721_32", "G723_24", "G723_40", "VOX_ADPCM", "VORBIS", "OPUS"}
+_LOSSY |= {"MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"}
+
+Overload = Literal["peak", "clip", "error"]
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ class Audio:
     x : (n,) mono in [-1, 1]; float64 up to ten minutes (`LONG`), float32 beyond.
     sr : Hz, of `x`.
     original_sr : Hz, of the file.
-    flags : odd but accepted, e.g. ``("clipped 3.1 %", "stereo mixed")``.
+    flags : odd but accepted, e.g. ``("clipped 3.1 %", "2 channels mixed")``.
     """
 
     x: Reals
@@ -84,7 +89,10 @@ class Audio:
 def content_hash(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex: the key under which its features are kept."""
     with _open_regular(path) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        try:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            raise _io(path, error) from None
 
 
 def load_audio(
@@ -94,69 +102,56 @@ def load_audio(
     start: float = 0.0,
     end: float | None = None,
     max_duration: float = MAX_DURATION,
+    allow_truncated: bool = False,
+    overload: Overload = "peak",
 ) -> Audio:
     """Read a recording, or a segment of it, as a mono signal.
 
     Parameters
     ----------
-    path : a regular file in any format of libsndfile.
+    path : a regular file in any format of libsndfile that speech is kept in.
     sr : Hz to resample to; None keeps the file's rate.
     start, end : s, the segment; `end` None is the end of the file.
     max_duration : s; a longer segment is refused.
+    allow_truncated : take what is there of a recording that lacks more than 1 %, with a flag.
+    overload : of samples beyond 1: ``"peak"`` divides by the largest, ``"clip"`` limits, both with
+        a flag; ``"error"`` refuses.
 
     Returns
     -------
-    Audio.
+    Audio. A constant offset that is flagged was taken off.
 
     Raises
     ------
-    AudioError : with code empty-file, not-audio, bad-header, unsupported, too-many-channels,
-        bad-rate, no-samples, truncated, corrupt, too-long, bad-segment, non-finite, missing,
-        not-a-file or permission.
+    AudioError : with code empty-file, not-audio, bad-header, unsupported, unsupported-encoding,
+        too-many-channels, bad-rate, size-mismatch, no-samples, truncated, corrupt, too-long,
+        bad-segment, non-finite, overload, changed, missing, not-a-file, permission, memory or io.
     """
-    import soundfile as sf
-
     file = Path(path)
     with _open_regular(file) as stream:
-        _look_at_first_bytes(file, stream.read(16))
-        stream.seek(0)
+        before = os.fstat(stream.fileno())
         try:
-            # A descriptor is read without a call back into Python for every piece.
-            source: Any = stream
-            if os.name == "posix":
-                source = os.dup(stream.fileno())
-                os.lseek(source, 0, os.SEEK_SET)
-            sound = sf.SoundFile(source, closefd=True)
-        except sf.LibsndfileError as error:
+            claims = claims_of(stream, file)
+            with _chatter(claims.kind) as said, _sound(file, stream, claims, said) as sound:
+                check_limits(file, sound.channels, sound.samplerate)
+                flags = _check_header(file, sound, claims, allow_truncated)
+                first, count = _segment(file, sound, start, end, max_duration)
+                read = _Reading(file, sound, first, count, said)
+                target = int(sound.samplerate) if sr is None else sr
+                audio = _signal(read, target, flags, allow_truncated, overload)
+        except MemoryError:
             raise AudioError(
-                f"not audio that can be read ({error.error_string.strip()})",
+                "there is not enough memory for its samples",
                 where=file,
-                code="bad-header",
-                fix="convert it to WAV or FLAC",
+                code="memory",
+                fix="cut it into segments, or use fewer jobs",
             ) from None
-        with sound:
-            _check_header(file, sound)
-            first, count = _segment(file, sound, start, end, max_duration)
-            rate = int(sound.samplerate)
-            x, flags = _decode(file, sound, first, count)
-    peak = float(np.maximum(x.max(initial=0.0), -x.min(initial=0.0)))  # NaN if any sample is
-    if not np.isfinite(peak):
-        bad = np.flatnonzero(~np.isfinite(x))
-        raise AudioError(
-            f"{len(bad)} samples are NaN or infinite, the first at {1e3 * bad[0] / rate:.2f} ms",
-            where=file,
-            code="non-finite",
-            fix="repair or leave out the recording",
-        )
-    flags += _quality(x, peak)
-    if peak > 1.0:
-        flags += (f"scaled down from a peak of {peak:.3g}",)
-        x = x / peak
-    target = rate if sr is None else sr
-    y = resample(x, rate, target)
-    if len(y) <= LONG * target:
-        y = y.astype(np.float64, copy=False)
-    return Audio(x=y, sr=target, original_sr=rate, flags=flags)
+        except OSError as error:
+            if isinstance(error, AudioError):
+                raise
+            raise _io(file, error) from None
+        _check_unchanged(file, before)
+    return audio
 
 
 def resample(x: Reals, sr: int, target: int) -> Reals:
@@ -178,10 +173,16 @@ def resample(x: Reals, sr: int, target: int) -> Reals:
     return np.asarray(soxr.resample(x, sr, target, quality="HQ"))
 
 
-def _open_regular(path: Path) -> Any:
+# --- before decoding ------------------------------------------------------------------------------
+
+
+def _open_regular(path: Path) -> IO[bytes]:
     """Open for reading, refusing folders, pipes and devices before they can block."""
     try:
-        mode = os.stat(path).st_mode
+        _check_regular(path, os.stat(path).st_mode)
+        # What was looked at may have been exchanged since: without blocking, and looked at again.
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        stream = os.fdopen(os.open(path, flags), "rb")
     except FileNotFoundError:
         raise AudioError(
             "no such file",
@@ -189,78 +190,122 @@ def _open_regular(path: Path) -> Any:
             code="missing",
             fix="check the path (and, with a manifest, its root)",
         ) from None
+    except PermissionError:
+        raise AudioError(
+            "no permission to read it",
+            where=path,
+            code="permission",
+            fix="change its owner or mode",
+        ) from None
+    except AudioError:
+        raise
     except (OSError, ValueError) as error:
-        raise AudioError(f"cannot be looked at ({error})", where=path, code="io") from None
+        raise _io(path, error) from None
+    try:
+        _check_regular(path, os.fstat(stream.fileno()).st_mode)
+    except AudioError:
+        stream.close()
+        raise
+    return stream
+
+
+def _check_regular(path: Path, mode: int) -> None:
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-        raise AudioError(f"{kind}, expected an audio file", where=path, code="not-a-file")
+        raise AudioError(
+            f"{kind}, expected an audio file", where=path, code="not-a-file", fix="leave it out"
+        )
+
+
+def _io(path: Path, error: Exception) -> AudioError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return AudioError(
+        f"cannot be read ({reason})", where=path, code="io", fix="check the disk and the path"
+    )
+
+
+@contextmanager
+def _sound(path: Path, stream: IO[bytes], claims: Claims, said: IO[bytes]) -> Iterator[Any]:
+    """Open with libsndfile what has been looked at."""
+    import soundfile as sf
+
+    stream.seek(0)
     try:
-        return path.open("rb")
-    except PermissionError:
-        raise AudioError("no permission to read it", where=path, code="permission") from None
+        # A descriptor is read without a call back into Python for every piece.
+        source: Any = stream
+        if os.name == "posix":
+            source = os.dup(stream.fileno())
+            os.lseek(source, 0, os.SEEK_SET)
+        sound = sf.SoundFile(source, closefd=True)
+    except (sf.LibsndfileError, TypeError) as error:
+        reason = getattr(error, "error_string", str(error)).strip()
+        if not claims.kind:
+            found, code = f"not audio ({reason})", "not-audio"
+        elif claims.cut:
+            found, code = f"truncated: its end is missing ({reason})", "truncated"
+        else:
+            found, code = f"not audio that can be read ({reason})", "bad-header"
+        fix = "convert it to WAV or FLAC"
+        raise AudioError(found + _heard(said), where=path, code=code, fix=fix) from None
+    with sound:
+        yield sound
 
 
-def _look_at_first_bytes(path: Path, head: bytes) -> None:
-    """Name the usual impostors, for a better message than "format not recognised"."""
-    if not head:
-        raise AudioError("the file is empty (0 bytes)", where=path, code="empty-file")
-    for magic, name in _NOT_AUDIO.items():
-        if head.startswith(magic):
-            raise AudioError(f"not audio: looks like {name}", where=path, code="not-audio")
-    for magic, name in _NEEDS_FFMPEG.items():
-        if head.startswith(magic) or head[4:8] == magic:
-            raise AudioError(
-                f"{name} is not supported",
-                where=path,
-                code="unsupported",
-                fix="convert it to WAV or FLAC, e.g. with ffmpeg",
-            )
+@contextmanager
+def _chatter(kind: str) -> Iterator[IO[bytes]]:
+    """Keep what the MP3 decoder writes to descriptor 2: for a message, not for the terminal."""
+    with tempfile.TemporaryFile() if kind == "MP3" else open(os.devnull, "rb") as said:
+        if kind != "MP3":
+            yield said
+            return
+        try:
+            screen = os.dup(2)
+        except OSError:  # a process without a standard error has nothing to keep clean
+            yield said
+            return
+        os.dup2(said.fileno(), 2)
+        try:
+            yield said
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)
 
 
-def _check_header(path: Path, sound: Any) -> None:
-    """Hold the header's claims against the caps, and a WAV's against the file's length."""
-    if sound.channels > MAX_CHANNELS:
+def _heard(said: IO[bytes]) -> str:
+    """First line of what the decoder said, if anything."""
+    said.seek(0)
+    lines = said.read(400).decode("utf-8", "replace").strip().splitlines()
+    return f": {lines[0]}" if lines else ""
+
+
+def _check_header(path: Path, sound: Any, claims: Claims, allow_truncated: bool) -> tuple[str, ...]:
+    """Hold libsndfile's reading against the lists, and the file's claims against its length."""
+    if sound.format not in _FORMATS or sound.subtype not in _EXACT | _LOSSY:
         raise AudioError(
-            f"{sound.channels} channels, expected at most {MAX_CHANNELS}",
+            f"{sound.subtype} in {sound.format} is no encoding that speech is kept in",
             where=path,
-            code="too-many-channels",
+            code="unsupported-encoding",
+            fix="convert it to WAV or FLAC",
         )
-    low, high = SAMPLE_RATES
-    if not low <= sound.samplerate <= high:
-        raise AudioError(
-            f"a sample rate of {sound.samplerate} Hz, expected {low} to {high}",
-            where=path,
-            code="bad-rate",
-        )
-    if sound.format in {"WAV", "WAVEX"}:
-        _check_wav_length(path)
+    flags = claims.flags
+    if claims.cut or claims.share < 1.0:
+        part = "" if claims.cut else f", {100 * claims.share:.0f} % is there"
+        what = f"truncated: its end is missing{part}"
+        if not allow_truncated and (claims.cut or claims.share < ENOUGH):
+            raise _truncated(path, what)
+        flags += (what,)
     if sound.frames < 1:
-        raise AudioError("a header and no samples", where=path, code="no-samples")
+        raise AudioError(
+            "a header and no samples", where=path, code="no-samples", fix="record or copy it again"
+        )
+    if sound.subtype in _LOSSY:
+        flags += (f"lossy codec ({sound.subtype})",)
+    return flags
 
 
-def _check_wav_length(path: Path) -> None:
-    """Refuse a WAV whose data chunk announces more bytes than the file has.
-
-    libsndfile reads the part that exists without an error, Praat fills with zeros: two tools, two
-    sets of features. A size of 0xFFFFFFFF or 0 means "streamed, unknown" and is let through.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        stream.seek(12)
-        while len(head := stream.read(8)) == 8:
-            name, length = struct.unpack("<4sI", head)
-            if name == b"data":
-                present = size - stream.tell()
-                if length != 0xFFFFFFFF and present < length:
-                    raise AudioError(
-                        f"truncated: {present} of {length} bytes of samples "
-                        f"({100 * present / length:.0f} %) are there",
-                        where=path,
-                        code="truncated",
-                        fix="copy the recording again",
-                    )
-                return
-            stream.seek(length + (length & 1), os.SEEK_CUR)
+def _truncated(path: Path, what: str) -> AudioError:
+    fix = "copy the recording again, or allow truncated ones"
+    return AudioError(what, where=path, code="truncated", fix=fix)
 
 
 def _segment(
@@ -277,6 +322,7 @@ def _segment(
             f"of {frames / rate:g} s",
             where=path,
             code="bad-segment",
+            fix="correct start and end in the manifest",
         )
     count = min(last, frames) - first
     if count > max_duration * rate:
@@ -289,85 +335,252 @@ def _segment(
     return first, count
 
 
-def _decode(path: Path, sound: Any, first: int, count: int) -> tuple[Reals, tuple[str, ...]]:
-    """Decode `count` samples block by block and mix them to one channel.
+# --- decoding -------------------------------------------------------------------------------------
 
-    The mix grows as blocks arrive: memory holds one channel, whatever the file has, and no more
-    than was really there.
 
-    Returns
-    -------
-    (n,) samples in a precision that holds them exactly, and the flags of the mix.
+@dataclass(frozen=True)
+class _Reading:
+    """A segment of an open file: `count` samples from `first` on."""
+
+    path: Path
+    sound: Any
+    first: int
+    count: int
+    said: IO[bytes]
+
+    @property
+    def dtype(self) -> str:
+        """A precision that holds the samples, and the mean of two channels, exactly."""
+        narrow = self.sound.subtype in _EXACT_IN_FLOAT32 and self.sound.channels <= 2
+        return "float32" if narrow else "float64"
+
+    def blocks(self) -> Iterator[Reals]:
+        """Yield (n, channels) blocks."""
+        import soundfile as sf
+
+        sound, skip, done = self.sound, 0, 0
+        try:
+            if not sound.seekable():
+                skip = self.first - sound.tell()  # GSM 6.10: what comes before is read as well
+            elif sound.tell() != self.first:
+                sound.seek(self.first)
+            while skip > 0 and len(passed := sound.read(min(BLOCK, skip), dtype="float32")):
+                skip -= len(passed)
+            while done < self.count:
+                block = sound.read(min(BLOCK, self.count - done), dtype=self.dtype, always_2d=True)
+                if not len(block):
+                    break
+                done += len(block)
+                yield block
+        except (sf.LibsndfileError, RuntimeError) as error:
+            raise AudioError(
+                f"the stream is corrupt after {done / sound.samplerate:.2f} s "
+                f"({error}){_heard(self.said)}",
+                where=self.path,
+                code="corrupt",
+                fix="copy the recording again",
+            ) from None
+
+    def mixed(self, channel: int | None = None) -> Iterator[Reals]:
+        """Yield (n,) blocks of one channel, or of the mean of all."""
+        for block in self.blocks():
+            if channel is None and self.sound.channels > 1:
+                yield block.mean(axis=1)
+            else:
+                yield block[:, channel or 0]
+
+
+@dataclass
+class _Heard:
+    """What one pass over a segment has found; grows block by block.
+
+    Attributes
+    ----------
+    n : samples.
+    peak, total : largest magnitude and sum of the mix.
+    bad, first_bad : samples that are not finite, and where the first is.
+    plateau : neighbours that are both at the peak.
+    power, mixed : sum of squares of each channel, and of the mix.
     """
-    narrow = sound.subtype in _EXACT_IN_FLOAT32 and sound.channels <= 2
-    dtype = "float32" if narrow else "float64"
-    mix = np.empty(count, dtype=dtype)  # pages that are never written cost nothing
-    power, mixed_power, done = np.zeros(sound.channels), 0.0, 0
-    for block in _blocks(path, sound, first, count, dtype):
-        part = block[:, 0] if sound.channels == 1 else block.mean(axis=1)
-        mix[done : done + len(part)] = part
-        done += len(part)
-        if sound.channels > 1:
-            power += (block.astype(np.float64) ** 2).sum(axis=0)
-            mixed_power += float((part.astype(np.float64) ** 2).sum())
-    if done < 0.99 * count:
+
+    power: Reals
+    n: int = 0
+    peak: float = 0.0
+    total: float = 0.0
+    bad: int = 0
+    first_bad: int = -1
+    plateau: int = 0
+    mixed: float = 0.0
+    last: float = 0.0
+
+    def add(self, part: Reals) -> None:
+        """Take the next (n,) samples of the mix."""
+        peak = float(np.maximum(part.max(), -part.min()))  # NaN if any sample is
+        if not np.isfinite(peak):
+            bad = np.flatnonzero(~np.isfinite(part))
+            self.first_bad = self.n + int(bad[0]) if self.first_bad < 0 else self.first_bad
+            self.bad += len(bad)
+        elif not self.bad:
+            if peak > self.peak / 0.9999:
+                self.plateau = 0  # what was at the old peak is not at this one
+            self.peak = max(self.peak, peak)
+            joined = np.concatenate([[self.last], part]).astype(part.dtype, copy=False)
+            at_peak = (joined >= 0.9999 * self.peak) | (joined <= -0.9999 * self.peak)
+            self.plateau += int(np.count_nonzero(at_peak[1:] & at_peak[:-1])) if self.peak else 0
+            self.total += float(part.sum(dtype=np.float64))
+            self.last = float(part[-1])
+        self.n += len(part)
+
+
+def _signal(
+    read: _Reading, target: int, flags: tuple[str, ...], allow_truncated: bool, overload: Overload
+) -> Audio:
+    """Decode, check, mix and resample; two passes where one channel or a long file asks for it."""
+    rate = int(read.sound.samplerate)
+    long = read.count > LONG * rate
+    found, kept = _first_pass(read, keep=not long)
+    if found.n < read.count:
+        what = f"truncated: {found.n} of {read.count} announced samples could be decoded"
+        if found.n < ENOUGH * read.count and not (allow_truncated and found.n):
+            raise _truncated(read.path, what)
+        flags += (what,)
+    if found.bad:
         raise AudioError(
-            f"truncated: {done} of {count} announced samples could be decoded",
-            where=path,
-            code="truncated",
-            fix="copy the recording again",
+            f"{found.bad} samples are NaN or infinite, the first at "
+            f"{1e3 * found.first_bad / rate:.2f} ms",
+            where=read.path,
+            code="non-finite",
+            fix="repair or leave out the recording",
         )
-    mix = mix[:done]
-    if sound.channels == 1:
-        return mix, ()
-    flags: tuple[str, ...] = (f"{sound.channels} channels mixed",)
-    # Anti-phase stereo mixes to silence; then the louder channel is taken.
-    if power.max() > 0 and mixed_power < 0.01 * power.mean():
+    channel, mix_flags = _channel(read.sound.channels, found)
+    if channel is not None:
+        # Anti-phase stereo mixes to silence; then the louder channel is taken.
+        louder = _Heard(found.power)
+        kept = _kept(read, louder, channel, keep=not long)
+        found = louder
+    flags += mix_flags + _quality(found, rate, target)
+    x = _streamed(read, channel, found.n, target) if kept is None else kept
+    y = _levelled(x, found, overload, read.path)
+    if found.peak > 1.0:
+        how = "limited" if overload == "clip" else "scaled down"
+        flags += (f"{how} from a peak of {found.peak:.3g}",)
+    if kept is not None:
+        y = resample(y, rate, target).astype(np.float64, copy=False)
+    return Audio(x=y, sr=target, original_sr=rate, flags=flags)
+
+
+def _first_pass(read: _Reading, *, keep: bool) -> tuple[_Heard, Reals | None]:
+    """Decode everything once: what there is, and, if `keep`, the samples of the mix."""
+    found = _Heard(np.zeros(read.sound.channels))
+    kept = np.empty(read.count, dtype=read.dtype) if keep else None  # pages unwritten cost nothing
+    for block in read.blocks():
+        part = block[:, 0] if read.sound.channels == 1 else block.mean(axis=1)
+        if kept is not None:
+            kept[found.n : found.n + len(part)] = part
+        if read.sound.channels > 1:
+            found.power += (block.astype(np.float64) ** 2).sum(axis=0)
+            found.mixed += float((part.astype(np.float64) ** 2).sum())
+        found.add(part)
+    return found, None if kept is None else kept[: found.n]
+
+
+def _kept(read: _Reading, found: _Heard, channel: int, *, keep: bool) -> Reals | None:
+    """Decode one channel: what there is goes to `found`; its samples, if `keep`."""
+    parts = []
+    for part in read.mixed(channel):
+        found.add(part)
+        if keep:
+            parts.append(part.copy())
+    return np.concatenate(parts) if keep else None
+
+
+def _channel(channels: int, found: _Heard) -> tuple[int | None, tuple[str, ...]]:
+    """Which channel to take in place of the mean, if one; and the flags of the mix."""
+    if channels == 1:
+        return None, ()
+    power = found.power
+    if power.max() > 0 and found.mixed < 0.01 * power.mean():
         loudest = int(power.argmax())
-        parts = [b[:, loudest].copy() for b in _blocks(path, sound, first, count, dtype)]
-        return np.concatenate(parts), (f"channels cancel each other: channel {loudest + 1} taken",)
+        return loudest, (f"channels cancel each other: channel {loudest + 1} taken",)
+    flags: tuple[str, ...] = (f"{channels} channels mixed",)
     if power.max() > 100 * power.min():
         flags += ("channels differ by more than 20 dB",)
-    return mix, flags
+    return None, flags
 
 
-def _blocks(path: Path, sound: Any, first: int, count: int, dtype: str) -> Iterator[Reals]:
-    """Yield (n, channels) blocks from sample `first` on, `count` samples at most."""
-    import soundfile as sf
+def _streamed(read: _Reading, channel: int | None, n: int, target: int) -> Reals:
+    """Decode and resample block by block: a long recording is in memory at its new rate alone."""
+    import soxr
 
+    rate = int(read.sound.samplerate)
+    out = np.empty(round(n * target / rate) + 2, dtype=np.float32)
     done = 0
-    try:
-        if sound.tell() != first:
-            sound.seek(first)
-        while done < count:
-            block = sound.read(min(BLOCK, count - done), dtype=dtype, always_2d=True)
-            if not len(block):
-                break
-            done += len(block)
-            yield block
-    except (sf.LibsndfileError, RuntimeError) as error:
-        raise AudioError(
-            f"the stream is corrupt after {done / sound.samplerate:.2f} s ({error})",
-            where=path,
-            code="corrupt",
-            fix="copy the recording again",
-        ) from None
+    stream = soxr.ResampleStream(rate, target, 1, dtype="float32", quality="HQ")
+    for part in read.mixed(channel):
+        piece = part.astype(np.float32, copy=False)
+        y = piece if rate == target else stream.resample_chunk(piece)
+        out[done : done + len(y)] = y
+        done += len(y)
+    if rate != target:
+        y = stream.resample_chunk(np.empty(0, dtype=np.float32), last=True)
+        out[done : done + len(y)] = y
+        done += len(y)
+    return out[:done]
 
 
-def _quality(x: Reals, peak: float) -> tuple[str, ...]:
+def _offset(found: _Heard) -> float:
+    """Mean of the signal where it is an offset (5 % of the peak), else 0."""
+    mean = found.total / max(found.n, 1)
+    return mean if abs(mean) > 0.05 * found.peak else 0.0
+
+
+def _levelled(x: Reals, found: _Heard, overload: Overload, path: Path) -> Reals:
+    """Bring the samples into [-1, 1] and take off a constant offset; in place where it can be."""
+    if found.peak > 1.0:
+        if overload == "error":
+            raise AudioError(
+                f"samples reach {found.peak:.3g}, expected at most 1",
+                where=path,
+                code="overload",
+                fix="choose the policy 'peak' or 'clip', or export it again",
+            )
+        x = np.clip(x, -1.0, 1.0) if overload == "clip" else np.divide(x, found.peak, out=x)
+    if offset := _offset(found):
+        x = np.subtract(x, offset / max(found.peak, 1.0), out=x)
+    return x
+
+
+def _quality(found: _Heard, rate: int, target: int) -> tuple[str, ...]:
     """Flags of what is odd about a finite signal."""
-    if peak == 0:
-        return ("digital silence",)
     flags = []
+    if rate < target:
+        flags.append(f"sampled at {rate} Hz: nothing above {rate / 2000:g} kHz")
+    if found.peak == 0:
+        return (*flags, "digital silence")
     # A clipped peak is a plateau: two or more neighbours at the maximum. One sample at the maximum
     # is only a peak-normalised recording.
-    plateau = 0
-    for first in range(0, len(x), BLOCK):  # in blocks: a long recording has room for no copies
-        part = x[max(first - 1, 0) : first + BLOCK]
-        at_peak = (part >= 0.9999 * peak) | (part <= -0.9999 * peak)
-        plateau += int(np.count_nonzero(at_peak[1:] & at_peak[:-1]))
-    if plateau > 0.001 * len(x):
-        flags.append(f"clipped {100 * plateau / len(x):.1f} %")
-    if abs(x.mean(dtype=np.float64)) > 0.05 * peak:
+    if found.plateau > 0.001 * found.n:
+        flags.append(f"clipped {100 * found.plateau / found.n:.1f} %")
+    if _offset(found):
         flags.append("constant offset (DC)")
     return tuple(flags)
+
+
+def _check_unchanged(path: Path, before: os.stat_result) -> None:
+    """Refuse a file that somebody was writing while it was read."""
+    try:
+        after = os.stat(path)
+        same = (after.st_ino, after.st_size, after.st_mtime_ns) == (
+            before.st_ino,
+            before.st_size,
+            before.st_mtime_ns,
+        )
+    except OSError:
+        same = False
+    if not same:
+        raise AudioError(
+            "changed while it was read",
+            where=path,
+            code="changed",
+            fix="run again when nobody writes to it",
+        )

@@ -119,7 +119,9 @@ def _lead_words(run: Run, first: str, second: str, protocol: str) -> str:
     lead = f"; the difference of {points(d.difference).lstrip('+')} points "
     lead += interval(d.low, d.high, signed=True)
     if d.better:
-        return f"{lead} is shown by a paired test (p = {p_value(d.p_holm)} after Holm)"
+        p = p_value(d.p_holm)
+        equals = "" if p.startswith("<") else "= "
+        return f"{lead} is shown by a paired test (p {equals}{p} after Holm)"
     words = " is not distinguishable from zero"
     if (d.low > 0 or d.high < 0) and d.tested > 1:
         words = f" excludes zero alone, but not after correcting for {d.tested} pairs: call it even"
