@@ -80,7 +80,7 @@ parts
 record
 compare
 report
-runs
+runs ranking
 demo
 deploy recipe listing
 audit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -170,7 +171,22 @@ def test_the_commands_of_stored_runs(folder: Path, capsys) -> None:
     assert main(["runs", str(folder.parent)]) == 0
     assert "Everything" in capsys.readouterr().out
     assert main(["runs", str(folder), str(folder)]) == 0
-    assert main(["runs", "a", "b", "c"]) == 2
+
+
+def test_entries_are_ranked_over_corpora(folder: Path, tmp_path: Path, capsys) -> None:
+    """Three corpora that agree: ranks 1 to 4, told apart where the critical difference allows."""
+    for name in ("one", "two", "three"):
+        shutil.copytree(folder, tmp_path / name, ignore=shutil.ignore_patterns("parts"))
+        record = json.loads((folder / "run.json").read_text())
+        record["corpus"]["name"] = name
+        (tmp_path / name / "run.json").write_text(json.dumps(record))
+    places = [str(tmp_path / name) for name in ("one", "two", "three")]
+    capsys.readouterr()
+    assert main(["runs", *places, "-o", str(tmp_path / "ranks.svg")]) == 0
+    assert "Average ranks over 3 corpora" in capsys.readouterr().out
+    assert (tmp_path / "ranks.svg").read_text().startswith("<?xml")
+    assert main(["runs", *places, places[0]]) == 2
+    assert "one twice" in capsys.readouterr().err
 
 
 def test_entries_and_seeds_from_the_command_line(tiny: Path, tmp_path: Path) -> None:

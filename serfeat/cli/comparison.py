@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from serfeat.cli.screen import Consent, Jobs, Root, app, consent, out, progress_bars, words_of
-from serfeat.errors import RecipeError, StoreError
+from serfeat.errors import RecipeError
 from serfeat.listing import new_table
 
 
@@ -184,18 +184,23 @@ def lint(
 def runs(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(help="A folder of runs (default: runs), or two runs to compare."),
+        typer.Argument(
+            help="A folder of runs (default: runs); two runs to compare; three or more, one a "
+            "corpus, to rank their entries."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Picture of the ranks, .svg")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List stored runs, or compare two of them entry by entry."""
+    """List stored runs, compare two of them entry by entry, or rank entries over corpora."""
     from serfeat import runs as stored
 
     given = folders or [Path("runs")]
     if len(given) > 2:
-        raise StoreError(
-            f"{len(given)} folders, expected one of runs or two runs", code="too-many-runs"
-        )
+        _print_ranks(given, output)
+        return
     found = stored.compare_runs(*given) if len(given) == 2 else stored.list_runs(given[0])
     if as_json:
         out.print(stored.as_json(found), markup=False)
@@ -205,6 +210,27 @@ def runs(
     for row in rows:
         table.add_row(*row)
     out.print(table)
+
+
+def _print_ranks(folders: Sequence[Path], output: Path | None) -> None:
+    """Print the average ranks over corpora, and draw them."""
+    from serfeat.files import committed
+    from serfeat.ranking import as_svg, rank_runs
+
+    ranking = rank_runs(folders)
+    table = new_table("entry", "average rank", *ranking.scores.index)
+    for entry, rank in ranking.ranks.items():
+        table.add_row(entry, f"{rank:.2f}", *(f"{u:.3f}" for u in ranking.scores[entry]))
+    out.print(table)
+    out.print(
+        f"Friedman (Iman, Davenport): F {ranking.test.f:.2f}, p {ranking.test.f_p:.3f}",
+        markup=False,
+    )
+    out.print(ranking.words, markup=False)
+    if output is not None:
+        with committed(output) as temporary:
+            temporary.write_text(as_svg(ranking), encoding="utf-8")
+        out.print(f"-> {output}", markup=False)
 
 
 @app.command()
