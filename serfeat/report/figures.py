@@ -263,7 +263,7 @@ def bars(
     across : name of the axis.
     name, alt, marks : as in `forest`.
     """
-    with canvas(4.0, 0.8 + 0.27 * len(rows)) as figure:
+    with canvas(4.0, max(1.6, 0.8 + 0.27 * len(rows))) as figure:
         ax = figure.add_subplot()
         for y, row in enumerate(rows):
             ax.barh(y, 100 * row["value"], height=0.55, color=RULE)

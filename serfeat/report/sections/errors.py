@@ -39,7 +39,8 @@ def _confusions_part(run: Run, protocol: dict[str, Any]) -> Part:
         words = confusion_words(counts, run.labels)
         caption = f"{visible(entry)}, {title}: truth against prediction. {words}"
         out.append(tables.confusion_table(counts, run.labels, caption, run.marks(key)))
-    return part_of(protocol, out, columns="grid")
+    # More than four labels across do not fit into a narrow column.
+    return part_of(protocol, out, columns="grid" if len(run.labels) <= 4 else "grid broad")
 
 
 def speakers_section(run: Run) -> Section:
