@@ -96,7 +96,8 @@ class Part:
     title : the heading.
     blocks : what stands under it.
     dependent : everything in it comes from speaker-dependent folds; the heading says so.
-    columns : ``"grid"`` many small blocks (``"grid broad"``: not so small), ``"pair"`` two, ``""`` one below the other.
+    columns : ``"grid"`` many small blocks (``"grid broad"``: not so small), ``"pair"`` two, ``""``
+        one below the other.
     """
 
     title: str
