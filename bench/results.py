@@ -1,0 +1,147 @@
+"""The tables of docs/results from stored runs, as Markdown.
+
+Run: python bench/results.py leak runs/leak runs/leak-ravdess runs/leak-emospeech
+     python bench/results.py baselines runs/baselines
+     python bench/results.py noise runs/noise
+     python bench/results.py cross runs/cross_corpus
+
+UAR in per cent with 95 % intervals over speakers; every number is computed from the predictions.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from serfeat.matrix import cross_matrix, trained_on
+from serfeat.paired import paired_gap
+from serfeat.report.run import read_run
+from serfeat.robustness import noise_curve
+
+BY_SPEAKER = "_by_speaker"
+
+
+def row(*cells: str) -> str:
+    """One line of a Markdown table."""
+    return "| " + " | ".join(cells) + " |"
+
+
+def head(*cells: str) -> list[str]:
+    """The head of a table whose first column is text."""
+    return [row(*cells), row("---", *["---:"] * (len(cells) - 1))]
+
+
+def score(board: pd.DataFrame, entry: str, protocol: str) -> str:
+    """UAR and interval of one entry."""
+    mine = board[(board["entry"] == entry) & (board["protocol"] == protocol) & ~board["control"]]
+    if mine.empty:
+        return ""
+    one = mine.iloc[0]
+    return f"{100 * one['uar']:.1f} ({100 * one['uar_low']:.0f}-{100 * one['uar_high']:.0f})"
+
+
+def leak(folders: Sequence[Path]) -> list[str]:
+    """Random folds, held-out speakers and sentences, and the gap, for every corpus."""
+    lines = []
+    for folder in folders:
+        run = read_run(folder)
+        keys = {p["key"].split("(")[0]: p["key"] for p in run.info["protocols"]}
+        held, random = keys["speaker_kfold"], keys["random_kfold"]
+        texts = keys["leave_one_text_out"]
+        lines += ["", f"### {run.info['corpus']['title']}", ""]
+        lines += head(
+            "entry", "random folds", "held-out speakers", "gap", "held-out sentences", "folds"
+        )
+        for entry in run.scored(held)["entry"]:
+            cells = [score(run.board, entry, p) for p in (random, held, texts)]
+            if not all(cells):
+                continue
+            gap = paired_gap(run.rows(random, entry), run.rows(held, entry), labels=run.labels)
+            words = f"{100 * gap.difference:+.1f} ({100 * gap.low:+.1f} to {100 * gap.high:+.1f})"
+            counts = "/".join(
+                str(int(run.scored(p).set_index("entry")["folds"][entry]))
+                for p in (random, held, texts)
+            )
+            lines.append(row(f"`{entry}`", cells[0], cells[1], words, cells[2], counts))
+    return lines
+
+
+def baselines(folders: Sequence[Path]) -> list[str]:
+    """Feature sets by classical models, with and without per-speaker normalisation."""
+    lines = []
+    for folder in folders:
+        run = read_run(folder)
+        protocol = run.protocols[0]["key"]
+        entries = {e["name"]: e for e in run.info["entries"]}
+        sets = list(dict.fromkeys(e["features"] for e in entries.values()))
+        models = list(dict.fromkeys(n.removesuffix(BY_SPEAKER).split("_")[-1] for n in entries))
+        for suffix, words in (("", "global"), (BY_SPEAKER, "per speaker (transductive)")):
+            lines += ["", f"### {run.info['corpus']['title']}, normalisation {words}", ""]
+            lines += head("features", "columns", *models)
+            for name in sets:
+                cells = [score(run.board, f"{name}_{m}{suffix}", protocol) for m in models]
+                wide = next(e["n_columns"] for e in entries.values() if e["features"] == name)
+                lines.append(row(f"`{name}`", str(wide), *cells))
+    return lines
+
+
+def noise(folders: Sequence[Path]) -> list[str]:
+    """UAR under every condition."""
+    lines = []
+    for folder in folders:
+        run = read_run(folder)
+        whole = pd.read_parquet(folder / "predictions.parquet")
+        records = run.info.get("conditions", [])
+        curve = noise_curve(whole, labels=run.labels, conditions=records)
+        entries = list(dict.fromkeys(curve["entry"]))
+        lines += ["", f"### {run.info['corpus']['title']}", "", *head("condition", *entries)]
+        for condition, part in curve.groupby("condition", sort=False):
+            by = part.set_index("entry")
+            cells = [
+                f"{100 * u:.1f} ({100 * low:.0f}-{100 * high:.0f})"
+                for u, low, high in by.loc[entries, ["uar", "uar_low", "uar_high"]].to_numpy()
+            ]
+            lines.append(row(str(condition), *cells))
+    return lines
+
+
+def cross(folders: Sequence[Path]) -> list[str]:
+    """Trained on the row, tested on the column."""
+    lines = []
+    for folder in folders:
+        run = read_run(folder)
+        made = json.loads((folder / "folds.json").read_text(encoding="utf-8"))
+        trained = trained_on(made, pd.read_parquet(folder / "rows.parquet"))
+        table = cross_matrix(run.predictions, trained, labels=run.labels)
+        for entry, part in table.groupby("entry", sort=False):
+            wide = part.pivot_table(
+                index="train", columns="test", values=["uar", "uar_low", "uar_high"], sort=False
+            )
+            tests = list(dict.fromkeys(part["test"]))
+            lines += ["", f"### `{entry}`", "", *head("trained on", *tests)]
+            for train in wide.index:
+                cells = []
+                for test in tests:
+                    u, low, high = (
+                        100 * wide.loc[train].get((v, test), float("nan"))
+                        for v in ("uar", "uar_low", "uar_high")
+                    )
+                    cells.append("" if u != u else f"{u:.1f} ({low:.0f}-{high:.0f})")
+                lines.append(row(str(train), *cells))
+    return lines
+
+
+TABLES: dict[str, Callable[[Sequence[Path]], list[str]]] = {
+    "leak": leak,
+    "baselines": baselines,
+    "noise": noise,
+    "cross": cross,
+}
+
+if __name__ == "__main__":
+    what, *places = sys.argv[1:]
+    print("\n".join(TABLES[what]([Path(p) for p in places])))
