@@ -107,7 +107,8 @@ def compare(
     files = _features_files(work, plan, extractions, rows)
     tasks = _tasks(plan, folds_of, files, extractions, rows, labels, work)
     _run_tasks(tasks, jobs, report)
-    clips = clips_of(rows, plan.dimensions)
+    others = dict.fromkeys(name for e in plan.entries for name in e.tasks)
+    clips = clips_of(rows, list(dict.fromkeys([*plan.dimensions, *others])))
     about = dict(next(iter(extractions.values())).corpus)  # also: whether it is synthetic
     made = tables(tasks, clips)
     seen = recordings(manifest, report) if listen else None

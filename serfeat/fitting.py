@@ -232,6 +232,9 @@ def _write_part(
         "parameters": getattr(learner, "n_parameters_", None),
         "size_bytes": _stored_size(model),
     }
+    if task.entry.tasks:
+        others = learner.predict_tasks(model[:-1].transform(X[test]))
+        part["tasks"] = {name: list(values) for name, values in others.items()}
     if task.families:
         from serfeat.explain import explained
 

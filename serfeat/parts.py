@@ -34,16 +34,16 @@ EXPLAINED = ("importance", "contributions", "gates")
 Part = Mapping[str, Any]
 
 
-def clips_of(rows: pd.DataFrame, dimensions: Sequence[str] = ()) -> pd.DataFrame:
+def clips_of(rows: pd.DataFrame, columns: Sequence[str] = ()) -> pd.DataFrame:
     """Make the table of a run's clips, numbered as in the folds.
 
     Returns
     -------
     (n) file, start, end, what is known of the speaker and the text (empty where unknown), emotion,
-    and the `dimensions`.
+    and further `columns`.
     """
     flat = rows.reset_index()
-    names = ["file", "start", "end", *ABOUT, "emotion", *dimensions]
+    names = ["file", "start", "end", *ABOUT, "emotion", *columns]
     return pd.DataFrame({n: flat.get(n, "") for n in names}, index=flat.index)
 
 
@@ -72,9 +72,9 @@ def tables(tasks: Sequence[Task], clips: pd.DataFrame) -> dict[str, pd.DataFrame
     Returns
     -------
     predictions, history, costs; and where there is any of it: tuning, importance, contributions,
-    gates.
+    gates, tasks (what was said of other columns of the manifest, as text).
     """
-    predictions, history, costs, tuning = [], [], [], []
+    predictions, history, costs, tuning, others = [], [], [], [], []
     explained: dict[str, list[pd.DataFrame]] = {name: [] for name in EXPLAINED}
     for task in tasks:
         part = json.loads(task.part.read_text(encoding="utf-8"))
@@ -89,6 +89,7 @@ def tables(tasks: Sequence[Task], clips: pd.DataFrame) -> dict[str, pd.DataFrame
         # Rows of a pre-training have no supervised loss; the curves leave them out.
         history += [{**key, **epoch} for epoch in part["history"] if "train_loss" in epoch]
         tuning += [{**key, **trial} for trial in part["trials"]]
+        others += _others(task, part, clips, key)
         for name, table in _explained(task, part, clips, key).items():
             explained[name].append(table)
     made = {
@@ -99,6 +100,7 @@ def tables(tasks: Sequence[Task], clips: pd.DataFrame) -> dict[str, pd.DataFrame
         "costs": pd.DataFrame(costs).astype({"parameters": "float64"}),
     }
     made |= {"tuning": pd.DataFrame(tuning)} if tuning else {}
+    made |= {"tasks": pd.concat(others, ignore_index=True)} if others else {}
     return made | {n: pd.concat(each, ignore_index=True) for n, each in explained.items() if each}
 
 
@@ -121,6 +123,22 @@ def _predictions(
                 table[f"p_{label}"] = chance
             known = table[table["truth"].notna()]  # a clip may lack one of several numbers
             made.append(known.assign(condition=condition, **key))
+    return made
+
+
+def _others(
+    task: Task, part: Part, clips: pd.DataFrame, key: Mapping[str, Any]
+) -> list[pd.DataFrame]:
+    """What a network with several tasks said of the others, where the truth is known."""
+    test = clips.iloc[task.fold.test].reset_index(drop=True)
+    made = []
+    for name, values in part.get("tasks", {}).items():
+        truth = test[name].astype(object)
+        known = (truth.notna() & (truth != "")).to_numpy()
+        table = test[["file", "start", "end", *ABOUT]].assign(
+            truth=truth.astype(str), prediction=[str(v) for v in values], target=name, **key
+        )
+        made.append(table[known])
     return made
 
 

@@ -53,6 +53,11 @@ name = "timnet"
 model = "timnet"
 features = "timnet39"
 params = {{ epochs = 1, n_dilations = 2 }}
+[[entries]]
+name = "several"
+model = "mlp"
+features = "f0,energy"
+params = {{ epochs = 3, tasks = {{ arousal = "ccc", sex = "classes" }} }}
 [[conditions]]
 kind = "white"
 snr = 0
@@ -154,6 +159,14 @@ def test_decisions_are_explained_with_and_without_labels(folder: Path) -> None:
     added = table(folder, "contributions")
     assert set(added["family"]) == {"f0", "energy", "(bias)"}
     assert set(table(folder, "gates")["entry"]) == {"timnet"}
+
+
+def test_other_tasks_are_scored(folder: Path) -> None:
+    said = table(folder, "tasks")
+    assert set(said["target"]) == {"arousal", "sex"}
+    assert (said.groupby(["protocol", "target"]).size() == 24).all()
+    assert set(said.loc[said["target"] == "sex", "truth"]) == {"female", "male"}
+    assert "Other tasks" in (folder / "report.html").read_text()
 
 
 def test_the_record_says_whose_statistics(folder: Path) -> None:

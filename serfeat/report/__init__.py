@@ -20,6 +20,8 @@ rows.parquet : one row per clip, in row-number order: file, start, end, corpus, 
 folds.json : protocol -> folds with name, train and test (row numbers).
 tuning.parquet : entry, protocol, fold, seed, trial, params (JSON), inner_score, inner_sd, chosen,
     seconds.
+tasks.parquet : what networks with several tasks said of other columns: entry, protocol, fold, seed,
+    target, truth, prediction (text), speaker, corpus.
 importance.parquet, contributions.parquet, gates.parquet : see `serfeat.explain`.
 lint.json : clean, findings (kind, severity, where, words), checked. Without it everything on the
     page is marked as not linted.

@@ -29,6 +29,7 @@ from serfeat.report.sections import (
     inside,
     origin,
     scores,
+    tasks,
 )
 from serfeat.report.words import control_words, title_of, verdict
 
@@ -66,6 +67,7 @@ def _of_ratings(run: Run) -> list[Section]:
 def _endings(run: Run) -> list[Section]:
     """What every page ends with."""
     return [
+        tasks.tasks_section(run),
         explained.importance_section(run),
         explained.looks_section(run),
         inside.tuning_section(run),

@@ -28,7 +28,7 @@ CLEAN = "clean"
 SYNTHETIC = "SYNTHETIC SPEECH: scores say nothing about people"
 DEPENDENT = "SPEAKER-DEPENDENT: the test speakers' other clips are in the training folds"
 NOT_LINTED = "NOT LINTED: nobody has looked for leaks in this run"
-OPTIONAL = ("history", "costs", "rows", "tuning", "importance", "contributions", "gates")
+OPTIONAL = ("history", "costs", "rows", "tuning", "importance", "contributions", "gates", "tasks")
 AGAIN = "run the comparison again"
 
 
