@@ -38,6 +38,7 @@ PARAMS = {
     "speaker_kfold": {"n": 2},
     "random_kfold": {"n": 4},
     "text_kfold": {"n": 2},
+    "within_corpus": {"n": 2},
     "held_out_speakers": {"speakers": "a/00, b/01"},
     "cross_corpus": {"train": "a", "test": "b"},
     "speaker_and_text": {"speaker_groups": 2, "text_groups": 2},
@@ -58,6 +59,19 @@ def test_every_row_is_tested_once(name: str) -> None:
     assert (tested == np.arange(len(data))).all()
     assert all(len(f.train) + len(f.test) == len(data) for f in made)
     assert "{" not in words
+
+
+def test_within_corpus_trains_on_the_corpus_that_is_tested() -> None:
+    """Catches training rows of the other corpus, and of a speaker of the same code there."""
+    data = full()
+    made, _ = folds(data, "within_corpus", n=2)
+    assert len(made) == 4
+    for fold in made:
+        assert data["corpus"].iloc[fold.train].nunique() == 1
+        assert set(data["corpus"].iloc[fold.train]) == set(data["corpus"].iloc[fold.test])
+        assert len(fold.train) + len(fold.test) == len(data) // 2
+    tested = np.sort(np.concatenate([f.test for f in made]))
+    assert (tested == np.arange(len(data))).all()
 
 
 @pytest.mark.parametrize("name", PLAIN)
