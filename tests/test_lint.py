@@ -615,3 +615,16 @@ def test_output() -> None:
     assert as_text([]) == [f"clean: 0 leaks, 0 warnings, 0 notes; {len(LINTS)} kinds looked for"]
     with pytest.raises(UnknownNameError, match="did you mean 'texts'"):
         lint(honest(), kinds=["text"])
+
+
+def test_zeros_that_are_also_the_median_are_no_imputation() -> None:
+    """openSMILE's mean change of F0: 0 in many clips, and as often above as below in the others."""
+    e = honest()
+    X = e.tables["own"].to_numpy().copy()
+    rest = np.arange(len(X)) % 4 > 0
+    for middle in (0.0, 5.0):
+        X[:, 0] = np.linspace(-1, 1, len(X)) + middle
+        X[~rest, 0] = middle
+        X[rest, 0] += middle - np.median(X[rest, 0])
+        found = lint(with_table(e, X), kinds=["imputed-before-split"])
+        assert bool(found) == (middle != 0), middle
