@@ -116,7 +116,8 @@ def cross(folders: Sequence[Path]) -> list[str]:
         run = read_run(folder)
         made = json.loads((folder / "folds.json").read_text(encoding="utf-8"))
         trained = trained_on(made, pd.read_parquet(folder / "rows.parquet"))
-        table = cross_matrix(run.predictions, trained, labels=run.labels)
+        corpora = ~run.predictions["protocol"].str.startswith("leave_one_language_out")
+        table = cross_matrix(run.predictions[corpora], trained, labels=run.labels)
         for entry, part in table.groupby("entry", sort=False):
             wide = part.pivot_table(
                 index="train", columns="test", values=["uar", "uar_low", "uar_high"], sort=False
@@ -132,6 +133,9 @@ def cross(folders: Sequence[Path]) -> list[str]:
                     )
                     cells.append("" if u != u else f"{u:.1f} ({low:.0f}-{high:.0f})")
                 lines.append(row(str(train), *cells))
+        lines += ["", "### A language held out", "", *head("entry", "UAR")]
+        for entry in dict.fromkeys(table["entry"]):
+            lines.append(row(f"`{entry}`", score(run.board, entry, "leave_one_language_out")))
     return lines
 
 
