@@ -19,16 +19,24 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from serfeat.containers import MAX_CHANNELS, SAMPLE_RATES, Claims, check_limits, claims_of
+from serfeat.decoding import (
+    EXACT_IN_FLOAT32,
+    Heard,
+    Reading,
+    chatter,
+    first_pass,
+    one_channel,
+    opened,
+    streamed,
+)
 from serfeat.errors import AudioError
 from serfeat.types import Reals
 
@@ -49,17 +57,12 @@ DECODER = 2  # goes up when the samples of any file change; part of every key of
 # Caps, in one place (with those of `serfeat.containers`). A header is a stranger's claim.
 MIN_DURATION = 0.025  # s: one analysis frame
 MAX_DURATION = 3600.0  # s
-BLOCK = 1 << 18  # samples decoded at a time
 LONG = 600.0  # s: a longer recording stays in single precision, and only at its new rate
 ENOUGH = 0.99  # of what a header announces; below that a recording is truncated
 
-# Single precision holds samples of up to 16 bits, and the mean of two of them, exactly; it takes
-# less time to decode and half the memory.
-_EXACT_IN_FLOAT32 = {"PCM_S8", "PCM_U8", "PCM_16", "ULAW", "ALAW"}
-
 # What is decoded. libsndfile knows more (MATLAB files, samplers' formats), and guesses some.
 _FORMATS = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "NIST", "MP3"}
-_EXACT = _EXACT_IN_FLOAT32 | {"PCM_24", "PCM_32", "FLOAT", "DOUBLE"}
+_EXACT = EXACT_IN_FLOAT32 | {"PCM_24", "PCM_32", "FLOAT", "DOUBLE"}
 _EXACT |= {"ALAC_16", "ALAC_20", "ALAC_24", "ALAC_32"}
 _LOSSY = {"GSM610", "IMA_ADPCM", "MS_ADPCM", "NMS_ADPCM_16", "NMS_ADPCM_24", "NMS_ADPCM_32"}
 _LOSSY |= {"G721_32", "G723_24", "G723_40", "VOX_ADPCM", "VORBIS", "OPUS"}
@@ -74,7 +77,8 @@ class Audio:
 
     Parameters
     ----------
-    x : (n,) mono in [-1, 1]; float64 up to ten minutes (`LONG`), float32 beyond.
+    x : (n,) mono in [-1, 1] before resampling, which overshoots a little where samples are at full
+        scale; float64 up to ten minutes (`LONG`), float32 beyond.
     sr : Hz, of `x`.
     original_sr : Hz, of the file.
     flags : odd but accepted, e.g. ``("clipped 3.1 %", "2 channels mixed")``.
@@ -87,9 +91,16 @@ class Audio:
 
 
 def content_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex: the key under which its features are kept."""
+    """SHA-256 of a file's bytes, in hex: the key under which its features are kept.
+
+    Raises
+    ------
+    AudioError : what `load_audio` would say of its first bytes and header, which cost nothing.
+    """
     with _open_regular(path) as stream:
         try:
+            claims_of(stream, path)
+            stream.seek(0)
             return hashlib.file_digest(stream, "sha256").hexdigest()
         except OSError as error:
             raise _io(path, error) from None
@@ -132,11 +143,11 @@ def load_audio(
         before = os.fstat(stream.fileno())
         try:
             claims = claims_of(stream, file)
-            with _chatter(claims.kind) as said, _sound(file, stream, claims, said) as sound:
+            with chatter(claims.kind) as said, opened(file, stream, claims, said) as sound:
                 check_limits(file, sound.channels, sound.samplerate)
                 flags = _check_header(file, sound, claims, allow_truncated)
                 first, count = _segment(file, sound, start, end, max_duration)
-                read = _Reading(file, sound, first, count, said)
+                read = Reading(file, sound, first, count, said)
                 target = int(sound.samplerate) if sr is None else sr
                 audio = _signal(read, target, flags, allow_truncated, overload)
         except MemoryError:
@@ -176,7 +187,7 @@ def resample(x: Reals, sr: int, target: int) -> Reals:
 # --- before decoding ------------------------------------------------------------------------------
 
 
-def _open_regular(path: Path) -> IO[bytes]:
+def _open_regular(path: Path) -> BufferedReader:
     """Open for reading, refusing folders, pipes and devices before they can block."""
     try:
         _check_regular(path, os.stat(path).st_mode)
@@ -222,60 +233,6 @@ def _io(path: Path, error: Exception) -> AudioError:
     return AudioError(
         f"cannot be read ({reason})", where=path, code="io", fix="check the disk and the path"
     )
-
-
-@contextmanager
-def _sound(path: Path, stream: IO[bytes], claims: Claims, said: IO[bytes]) -> Iterator[Any]:
-    """Open with libsndfile what has been looked at."""
-    import soundfile as sf
-
-    stream.seek(0)
-    try:
-        # A descriptor is read without a call back into Python for every piece.
-        source: Any = stream
-        if os.name == "posix":
-            source = os.dup(stream.fileno())
-            os.lseek(source, 0, os.SEEK_SET)
-        sound = sf.SoundFile(source, closefd=True)
-    except (sf.LibsndfileError, TypeError) as error:
-        reason = getattr(error, "error_string", str(error)).strip()
-        if not claims.kind:
-            found, code = f"not audio ({reason})", "not-audio"
-        elif claims.cut:
-            found, code = f"truncated: its end is missing ({reason})", "truncated"
-        else:
-            found, code = f"not audio that can be read ({reason})", "bad-header"
-        fix = "convert it to WAV or FLAC"
-        raise AudioError(found + _heard(said), where=path, code=code, fix=fix) from None
-    with sound:
-        yield sound
-
-
-@contextmanager
-def _chatter(kind: str) -> Iterator[IO[bytes]]:
-    """Keep what the MP3 decoder writes to descriptor 2: for a message, not for the terminal."""
-    with tempfile.TemporaryFile() if kind == "MP3" else open(os.devnull, "rb") as said:
-        if kind != "MP3":
-            yield said
-            return
-        try:
-            screen = os.dup(2)
-        except OSError:  # a process without a standard error has nothing to keep clean
-            yield said
-            return
-        os.dup2(said.fileno(), 2)
-        try:
-            yield said
-        finally:
-            os.dup2(screen, 2)
-            os.close(screen)
-
-
-def _heard(said: IO[bytes]) -> str:
-    """First line of what the decoder said, if anything."""
-    said.seek(0)
-    lines = said.read(400).decode("utf-8", "replace").strip().splitlines()
-    return f": {lines[0]}" if lines else ""
 
 
 def _check_header(path: Path, sound: Any, claims: Claims, allow_truncated: bool) -> tuple[str, ...]:
@@ -335,110 +292,16 @@ def _segment(
     return first, count
 
 
-# --- decoding -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """A segment of an open file: `count` samples from `first` on."""
-
-    path: Path
-    sound: Any
-    first: int
-    count: int
-    said: IO[bytes]
-
-    @property
-    def dtype(self) -> str:
-        """A precision that holds the samples, and the mean of two channels, exactly."""
-        narrow = self.sound.subtype in _EXACT_IN_FLOAT32 and self.sound.channels <= 2
-        return "float32" if narrow else "float64"
-
-    def blocks(self) -> Iterator[Reals]:
-        """Yield (n, channels) blocks."""
-        import soundfile as sf
-
-        sound, skip, done = self.sound, 0, 0
-        try:
-            if not sound.seekable():
-                skip = self.first - sound.tell()  # GSM 6.10: what comes before is read as well
-            elif sound.tell() != self.first:
-                sound.seek(self.first)
-            while skip > 0 and len(passed := sound.read(min(BLOCK, skip), dtype="float32")):
-                skip -= len(passed)
-            while done < self.count:
-                block = sound.read(min(BLOCK, self.count - done), dtype=self.dtype, always_2d=True)
-                if not len(block):
-                    break
-                done += len(block)
-                yield block
-        except (sf.LibsndfileError, RuntimeError) as error:
-            raise AudioError(
-                f"the stream is corrupt after {done / sound.samplerate:.2f} s "
-                f"({error}){_heard(self.said)}",
-                where=self.path,
-                code="corrupt",
-                fix="copy the recording again",
-            ) from None
-
-    def mixed(self, channel: int | None = None) -> Iterator[Reals]:
-        """Yield (n,) blocks of one channel, or of the mean of all."""
-        for block in self.blocks():
-            if channel is None and self.sound.channels > 1:
-                yield block.mean(axis=1)
-            else:
-                yield block[:, channel or 0]
-
-
-@dataclass
-class _Heard:
-    """What one pass over a segment has found; grows block by block.
-
-    Attributes
-    ----------
-    n : samples.
-    peak, total : largest magnitude and sum of the mix.
-    bad, first_bad : samples that are not finite, and where the first is.
-    plateau : neighbours that are both at the peak.
-    power, mixed : sum of squares of each channel, and of the mix.
-    """
-
-    power: Reals
-    n: int = 0
-    peak: float = 0.0
-    total: float = 0.0
-    bad: int = 0
-    first_bad: int = -1
-    plateau: int = 0
-    mixed: float = 0.0
-    last: float = 0.0
-
-    def add(self, part: Reals) -> None:
-        """Take the next (n,) samples of the mix."""
-        peak = float(np.maximum(part.max(), -part.min()))  # NaN if any sample is
-        if not np.isfinite(peak):
-            bad = np.flatnonzero(~np.isfinite(part))
-            self.first_bad = self.n + int(bad[0]) if self.first_bad < 0 else self.first_bad
-            self.bad += len(bad)
-        elif not self.bad:
-            if peak > self.peak / 0.9999:
-                self.plateau = 0  # what was at the old peak is not at this one
-            self.peak = max(self.peak, peak)
-            joined = np.concatenate([[self.last], part]).astype(part.dtype, copy=False)
-            at_peak = (joined >= 0.9999 * self.peak) | (joined <= -0.9999 * self.peak)
-            self.plateau += int(np.count_nonzero(at_peak[1:] & at_peak[:-1])) if self.peak else 0
-            self.total += float(part.sum(dtype=np.float64))
-            self.last = float(part[-1])
-        self.n += len(part)
+# --- from blocks to a signal --------------------------------------------------------------------
 
 
 def _signal(
-    read: _Reading, target: int, flags: tuple[str, ...], allow_truncated: bool, overload: Overload
+    read: Reading, target: int, flags: tuple[str, ...], allow_truncated: bool, overload: Overload
 ) -> Audio:
     """Decode, check, mix and resample; two passes where one channel or a long file asks for it."""
     rate = int(read.sound.samplerate)
-    long = read.count > LONG * rate
-    found, kept = _first_pass(read, keep=not long)
+    long = read.count > LONG * rate and read.sound.seekable()  # it is decoded twice
+    found, kept = first_pass(read, keep=not long)
     if found.n < read.count:
         what = f"truncated: {found.n} of {read.count} announced samples could be decoded"
         if found.n < ENOUGH * read.count and not (allow_truncated and found.n):
@@ -455,11 +318,11 @@ def _signal(
     channel, mix_flags = _channel(read.sound.channels, found)
     if channel is not None:
         # Anti-phase stereo mixes to silence; then the louder channel is taken.
-        louder = _Heard(found.power)
-        kept = _kept(read, louder, channel, keep=not long)
+        louder = Heard(found.power)
+        kept = one_channel(read, louder, channel, keep=not long)
         found = louder
     flags += mix_flags + _quality(found, rate, target)
-    x = _streamed(read, channel, found.n, target) if kept is None else kept
+    x = streamed(read, channel, found.n, target) if kept is None else kept
     y = _levelled(x, found, overload, read.path)
     if found.peak > 1.0:
         how = "limited" if overload == "clip" else "scaled down"
@@ -469,32 +332,7 @@ def _signal(
     return Audio(x=y, sr=target, original_sr=rate, flags=flags)
 
 
-def _first_pass(read: _Reading, *, keep: bool) -> tuple[_Heard, Reals | None]:
-    """Decode everything once: what there is, and, if `keep`, the samples of the mix."""
-    found = _Heard(np.zeros(read.sound.channels))
-    kept = np.empty(read.count, dtype=read.dtype) if keep else None  # pages unwritten cost nothing
-    for block in read.blocks():
-        part = block[:, 0] if read.sound.channels == 1 else block.mean(axis=1)
-        if kept is not None:
-            kept[found.n : found.n + len(part)] = part
-        if read.sound.channels > 1:
-            found.power += (block.astype(np.float64) ** 2).sum(axis=0)
-            found.mixed += float((part.astype(np.float64) ** 2).sum())
-        found.add(part)
-    return found, None if kept is None else kept[: found.n]
-
-
-def _kept(read: _Reading, found: _Heard, channel: int, *, keep: bool) -> Reals | None:
-    """Decode one channel: what there is goes to `found`; its samples, if `keep`."""
-    parts = []
-    for part in read.mixed(channel):
-        found.add(part)
-        if keep:
-            parts.append(part.copy())
-    return np.concatenate(parts) if keep else None
-
-
-def _channel(channels: int, found: _Heard) -> tuple[int | None, tuple[str, ...]]:
+def _channel(channels: int, found: Heard) -> tuple[int | None, tuple[str, ...]]:
     """Which channel to take in place of the mean, if one; and the flags of the mix."""
     if channels == 1:
         return None, ()
@@ -508,33 +346,13 @@ def _channel(channels: int, found: _Heard) -> tuple[int | None, tuple[str, ...]]
     return None, flags
 
 
-def _streamed(read: _Reading, channel: int | None, n: int, target: int) -> Reals:
-    """Decode and resample block by block: a long recording is in memory at its new rate alone."""
-    import soxr
-
-    rate = int(read.sound.samplerate)
-    out = np.empty(round(n * target / rate) + 2, dtype=np.float32)
-    done = 0
-    stream = soxr.ResampleStream(rate, target, 1, dtype="float32", quality="HQ")
-    for part in read.mixed(channel):
-        piece = part.astype(np.float32, copy=False)
-        y = piece if rate == target else stream.resample_chunk(piece)
-        out[done : done + len(y)] = y
-        done += len(y)
-    if rate != target:
-        y = stream.resample_chunk(np.empty(0, dtype=np.float32), last=True)
-        out[done : done + len(y)] = y
-        done += len(y)
-    return out[:done]
-
-
-def _offset(found: _Heard) -> float:
+def _offset(found: Heard) -> float:
     """Mean of the signal where it is an offset (5 % of the peak), else 0."""
     mean = found.total / max(found.n, 1)
     return mean if abs(mean) > 0.05 * found.peak else 0.0
 
 
-def _levelled(x: Reals, found: _Heard, overload: Overload, path: Path) -> Reals:
+def _levelled(x: Reals, found: Heard, overload: Overload, path: Path) -> Reals:
     """Bring the samples into [-1, 1] and take off a constant offset; in place where it can be."""
     if found.peak > 1.0:
         if overload == "error":
@@ -544,13 +362,14 @@ def _levelled(x: Reals, found: _Heard, overload: Overload, path: Path) -> Reals:
                 code="overload",
                 fix="choose the policy 'peak' or 'clip', or export it again",
             )
-        x = np.clip(x, -1.0, 1.0) if overload == "clip" else np.divide(x, found.peak, out=x)
+        x = np.clip(x, -1, 1, out=x) if overload == "clip" else np.divide(x, found.peak, out=x)
     if offset := _offset(found):
         x = np.subtract(x, offset / max(found.peak, 1.0), out=x)
+        x = np.divide(x, max(1.0, float(x.max()), -float(x.min())), out=x)
     return x
 
 
-def _quality(found: _Heard, rate: int, target: int) -> tuple[str, ...]:
+def _quality(found: Heard, rate: int, target: int) -> tuple[str, ...]:
     """Flags of what is odd about a finite signal."""
     flags = []
     if rate < target:

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from serfeat.audio import DECODER
 from serfeat.augment import Change
 from serfeat.denoise import PREPARATIONS, Preparation
 from serfeat.encoders import EncoderColumns
@@ -342,6 +343,7 @@ class FeatureSet:
             "hop": self.hop,
             "deltas": self.deltas,
             "features_version": VERSION,
+            "decoder": DECODER,
             "descriptors": [
                 [d.name, d.version, sorted((k, repr(v)) for k, v in d.params.items())]
                 for d in self.chosen

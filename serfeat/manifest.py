@@ -8,8 +8,9 @@ Conventions
   empty text. Optional text: sex, language, text_id, session, split. Optional numbers, float64 with
   NaN for unknown: age (years), duration (s), valence, arousal, dominance (the corpus' own scale),
   votes_<emotion> (raters who chose it). Extra columns are kept.
-* `Manifest.path` is lexical: ``..``, absolute names and URLs cannot leave the root; links inside
-  the root are followed, because corpora are often kept behind links.
+* `Manifest.path` stays below the root: ``..``, absolute names, URLs and links that lead out of it
+  are refused. A corpus that is kept behind links is read where the user says so: `FOLLOW`. (The
+  root itself may be a link.)
 * A manifest of several corpora (`serfeat.joined`) has a root for each: the first folder of a file
   is then the corpus, and `Manifest.roots` says where its audio lies. Nothing is copied or linked.
 
@@ -24,6 +25,8 @@ Contents
 
 from __future__ import annotations
 
+import os
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,12 +41,16 @@ from serfeat.labels import UNLABELLED
 from serfeat.table import INDEX, clip_index
 
 __all__ = [
+    "FOLLOW",
     "Card",
     "Download",
     "Manifest",
     "manifest_of_folder",
+    "refuse_collisions",
     "rows_from_records",
 ]
+
+FOLLOW = "SERFEAT_FOLLOW_LINKS"  # =1: links may lead out of the folder of the audio
 
 REQUIRED = ("corpus", "speaker", "emotion")
 TEXT = (*REQUIRED, "sex", "language", "text_id", "session", "split")
@@ -168,9 +175,9 @@ class Manifest:
         """
         first, _, rest = file.partition("/")
         if first in self.roots:
-            root = self.roots[first]
-            return root / inside(rest, root, where=f"{self.name}, {first}")
-        return self.root / inside(file, self.root, where=self.name)
+            root, where = self.roots[first], f"{self.name}, {first}"
+            return _unlinked(root, inside(rest, root, where=where), where)
+        return _unlinked(self.root, inside(file, self.root, where=self.name), self.name)
 
     def select(self, **wanted: str | float | Iterable[Any]) -> Manifest:
         """Keep the rows whose columns have the wanted value, or one of the wanted values.
@@ -210,6 +217,44 @@ class Manifest:
     def with_rows(self, rows: pd.DataFrame) -> Manifest:
         """The same corpus and root with other rows."""
         return replace(self, rows=rows)
+
+
+def _unlinked(root: Path, name: str, where: str) -> Path:
+    """Path of a name below `root`, unless a link on the way leads out of it."""
+    path = root / name
+    if os.environ.get(FOLLOW) != "1":
+        real = os.path.realpath(path)
+        base = os.path.realpath(root)
+        if real != base and not real.startswith(base.rstrip(os.sep) + os.sep):
+            raise ManifestError(
+                f"file {name!r} is behind a link that leads out of the audio folder",
+                where=where,
+                code="outside-root",
+                fix=f"give the folder that the link leads to, or set {FOLLOW}=1",
+            )
+    return path
+
+
+def refuse_collisions(files: Iterable[str], *, where: object) -> None:
+    """Refuse names that differ here and are one name on other systems (case, NFC and NFD).
+
+    Their rows would be told apart on this disk, and overwrite each other on the next.
+
+    Raises
+    ------
+    ManifestError : code ``colliding-names``.
+    """
+    seen: dict[str, str] = {}
+    for file in files:
+        key = file.lower() if file.isascii() else unicodedata.normalize("NFC", file).casefold()
+        before = seen.setdefault(key, file)
+        if before != file:
+            raise ManifestError(
+                f"{before!r} and {file!r} are one name on other systems",
+                where=where,
+                code="colliding-names",
+                fix="rename one of them",
+            )
 
 
 def rows_from_records(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -262,6 +307,7 @@ def manifest_of_folder(folder: str | Path) -> Manifest:
             code="no-rows",
             fix=f"known suffixes: {' '.join(AUDIO_SUFFIXES)}",
         )
+    refuse_collisions(files, where=root)
     name = root.resolve().name or "folder"
     blank = {"corpus": name, "speaker": "", "emotion": UNLABELLED}
     return Manifest(rows_from_records([{"file": f, **blank} for f in files]), root, name)

@@ -27,7 +27,7 @@ from serfeat.cells import PURPOSE, read_cells
 from serfeat.errors import ManifestError
 from serfeat.files import committed, inside
 from serfeat.labels import UNLABELLED, UNLABELLED_WORD, normalise, normalise_sex
-from serfeat.manifest import NUMBERS, REQUIRED, TEXT, Card, Manifest
+from serfeat.manifest import NUMBERS, REQUIRED, TEXT, Card, Manifest, refuse_collisions
 from serfeat.sidecar import read_sidecar, sidecar_place, write_sidecar
 from serfeat.table import INDEX, clip_index
 
@@ -73,6 +73,7 @@ def read_manifest(
     starts = _times(columns.get("start"), 0.0, where, comma)
     ends = _times(columns.get("end"), np.nan, where, comma)
     _check_keys(files, starts, ends, cells.lines, path)
+    refuse_collisions(dict.fromkeys(files), where=path)
 
     rows = pd.DataFrame(index=clip_index(files, starts, ends))
     corpus = str(about.get("corpus", path.stem))

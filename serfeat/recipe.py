@@ -300,12 +300,16 @@ def read_recipe(path: Path) -> Recipe:
     RecipeError, UnknownNameError : not TOML, an unknown or missing word, a value of another type,
         two entries of one name, an unknown model, feature set, protocol or parameter.
     """
-    if path.stat().st_size > LIMIT:
-        raise RecipeError("larger than 1 MB", where=path, code="too-large")
     try:
+        if path.stat().st_size > LIMIT:
+            raise RecipeError("larger than 1 MB", where=path, code="too-large")
         text = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecipeError(f"not TOML ({error})", where=path, code="not-toml") from None
+    except OSError as error:
+        raise RecipeError(
+            f"cannot be read ({error.strerror})", where=path, code="unreadable"
+        ) from None
     if isinstance(text.get("manifest"), dict):
         raise RecipeError(
             "this is the side-car of a manifest, not a recipe",

@@ -69,7 +69,7 @@ def test_bad_files_are_refused_by_name(tmp_path: Path) -> None:
         "empty.wav": (b"", "empty-file"),
         "half.wav": (good[: len(good) // 2], "truncated"),
         "header.wav": (good[:20], "bad-header"),
-        "text.wav": (b"hello world, this is no audio at all", "bad-header"),
+        "text.wav": (b"hello world, this is no audio at all", "not-audio"),
         "picture.wav": (b"\x89PNG\r\n\x1a\n" + bytes(100), "not-audio"),
         "page.wav": (b"<!DOCTYPE html><html></html>", "not-audio"),
         "lfs.wav": (b"version https://git-lfs.github.com/spec/v1\noid x", "not-audio"),

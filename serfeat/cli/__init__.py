@@ -2,7 +2,8 @@
 
 Every command ends with a line that says what it did and where. An error that serfeat raises on
 purpose is one line on standard error and exit code 2, without a traceback (set ``SERFEAT_DEBUG=1``
-to see it); an interrupt is exit code 130 and leaves everything resumable. Heavy packages are loaded
+to see it); what nobody foresaw is one line as well, and exit code 70, or 74 where it is the disk;
+an interrupt is exit code 130 and leaves everything resumable. Heavy packages are loaded
 by the command that needs them, so that ``serfeat --help`` is quick.
 
 Contents
@@ -10,26 +11,33 @@ Contents
 `screen`     : what every command shares.
 `audio`      : list, corpora, fetch, manifest, check, extract, segment, agree.
 `comparison` : compare, report, runs, lint, demo.
+`care`       : store verify, diff, compact, merge.
+`exchange`   : export, import.
 `own`        : train, predict, distil.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import sys
+import tempfile
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from serfeat import __version__
-from serfeat.cli import audio, comparison, own  # noqa: F401 - their commands register themselves
+from serfeat.cli import audio, care, comparison, exchange, own  # noqa: F401 - their commands register themselves
 from serfeat.cli.screen import app, err, out
-from serfeat.errors import SerfeatError
+from serfeat.errors import SerfeatError, printable
 
 __all__ = ["app", "main", "script"]
 
 INTERRUPTED = 130  # as shells report Ctrl-C
+BUG, DISK = 70, 74  # as sysexits.h has them: EX_SOFTWARE, EX_IOERR
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,13 +55,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = INTERRUPTED
     except Exception as error:
         # click's own usage errors (unknown option, missing argument) know how to show themselves
-        if (show := getattr(error, "show", None)) is None:
+        if (show := getattr(error, "show", None)) is not None:
+            show()
+            return 2
+        if os.environ.get("SERFEAT_DEBUG") == "1":
             raise
-        show()
-        return 2
+        return _unexpected(error)
     if code == INTERRUPTED:
         err.print("serfeat: interrupted; what is done is kept, run the same command to go on")
     return code
+
+
+def _unexpected(error: Exception) -> int:
+    """Say what nobody foresaw in one line, without a traceback; it goes to a file for the report.
+
+    A full disk and other troubles of the system are not bugs: what is committed is kept.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        reason = printable(f"{error.filename or 'the system'}: {error.strerror}")
+        line = f"serfeat: {reason}; what is done is kept, run the same command to go on"
+        err.print(line, markup=False)
+        return DISK
+    trace = "".join(traceback.format_exception(error))
+    place = Path(tempfile.gettempdir()) / f"serfeat-crash-{secrets.token_hex(4)}.txt"
+    try:
+        place.write_text(f"serfeat {__version__}\n{trace}", encoding="utf-8")
+        where = f"please report it with {place}"
+    except OSError:
+        where = "please report it; SERFEAT_DEBUG=1 shows where"
+    line = printable(f"unexpected {type(error).__name__}: {error}")
+    err.print(f"serfeat: {line}; this is a bug, {where}", markup=False)
+    return BUG
 
 
 def script() -> None:

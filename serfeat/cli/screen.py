@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +27,7 @@ __all__ = [
     "out",
     "print_failures",
     "print_frame",
+    "probe",
     "progress_bars",
     "words_of",
 ]
@@ -73,6 +74,19 @@ def consent(accepted: bool) -> None:
         from serfeat.lld.opensmile import accept_licence
 
         accept_licence()
+
+
+def probe(output: Path) -> None:
+    """Refuse an output that cannot be written, before the work and not after it."""
+    from serfeat.files import committed
+
+    attempt = committed(output)
+    with suppress(_Probed), attempt:
+        raise _Probed
+
+
+class _Probed(Exception):  # noqa: N818 - no error: it makes `committed` take its file away again
+    pass
 
 
 def print_failures(failures: Sequence[Failure], table: Path | None = None) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 
 from serfeat.errors import ModelError, did_you_mean
@@ -430,9 +431,10 @@ def fit(
 
     Raises
     ------
-    ModelError : votes, tasks or an oracle for a classifier that cannot use them.
+    ModelError : votes, tasks or an oracle for a classifier that cannot use them; one class.
     """
     classifier = pipeline.steps[-1][1]
+    _refuse_one_class(classifier, y)
     takes = inspect.signature(classifier.fit).parameters
     extra: dict[str, Any] = {"groups": np.asarray(groups)} if "groups" in takes else {}
     given = {"proportions": proportions, "tasks": tasks or None, "oracle": oracle}
@@ -447,3 +449,14 @@ def fit(
         extra["oracle"] = (pipeline[:-1].transform(oracle[0]), oracle[1])
     classifier.fit(prepared, y, **extra)
     return pipeline
+
+
+def _refuse_one_class(classifier: Any, y: Any) -> None:
+    """Some classifiers raise, others would train a constant: here all of them refuse."""
+    if is_classifier(classifier) and y is not None and len(classes := set(map(str, y))) < 2:
+        raise ModelError(
+            f"the training rows have one class only ({', '.join(sorted(classes)) or 'no row'})",
+            where=type(classifier).__name__,
+            code="one-class",
+            fix="use fewer folds, more recordings, or more labels",
+        )

@@ -61,7 +61,7 @@ def as_clips(estimator: Any, X: Any, *, training: bool) -> Sequences:
             estimator, X, dtype=np.float32, reset=training, ensure_all_finite=False
         )
         clips = Sequences(rows, np.arange(len(rows) + 1, dtype=np.int64))
-    bad = np.count_nonzero(~np.isfinite(clips.values))
+    bad = sum(np.count_nonzero(~np.isfinite(part.values)) for part in clips.blocks())
     if bad:
         raise ModelError(
             f"X holds {bad} values that are NaN or infinity",

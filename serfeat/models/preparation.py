@@ -22,7 +22,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
 from serfeat.sequences import Sequences
-from serfeat.types import Floats
+from serfeat.types import Floats32
 
 __all__ = ["PREPARATIONS", "WITHOUT_SCALING", "FramePreparation", "table_steps"]
 
@@ -34,6 +34,8 @@ WITHOUT_SCALING = {
     "unscaled": "unscaled",
     "plain": "plain",
 }
+
+IN_MEMORY = 1 << 27  # values of frames on the disk: 1 GiB as float64, with a few copies of it
 
 _STANDARD = ("standard", "unscaled")  # with indicators, without constant columns
 _SCALED = ("standard", "scaled")
@@ -71,34 +73,72 @@ class FramePreparation(TransformerMixin, BaseEstimator):
         self.way = way
 
     def fit(self, X: Sequences, y: Any = None) -> FramePreparation:  # noqa: ARG002
-        """Learn medians, means and standard deviations of the frames of `X`."""
-        values = X.values.astype(np.float64)
-        undefined = np.isnan(values)
-        all_missing = undefined.all(axis=0)
-        with np.errstate(invalid="ignore"):
-            filled = np.where(all_missing, 0.0, values)
-            self.median_ = np.nanmedian(filled, axis=0)
-            varies = np.nanmax(filled, axis=0) > np.nanmin(filled, axis=0)
-        standard = self.way in _STANDARD
-        self.missing_ = np.flatnonzero(undefined.any(axis=0) & standard)
-        self.keep_ = np.flatnonzero(varies | (not standard))
+        """Learn medians, means and standard deviations of the frames of `X`.
+
+        Frames on the disk that are too many for the memory are taken a few columns at a time.
+        """
         self.n_features_in_ = X.shape[1]
-        if self.way not in _SCALED:
-            width = len(self.keep_) + len(self.missing_)
-            self.mean_, self.scale_ = np.zeros(width), np.ones(width)
-            return self
-        prepared = self._filled(X)
-        self.mean_ = prepared.mean(axis=0)
-        scale = prepared.std(axis=0)
+        learnt = [_learn(X, *piece, self.way) for piece in _pieces(X)]
+        median, missing, keep, shown, absent = zip(*learnt, strict=True)
+        self.median_ = np.concatenate(median)
+        self.missing_ = np.flatnonzero(np.concatenate(missing))
+        self.keep_ = np.flatnonzero(np.concatenate(keep))
+        # The columns that are kept, then the indicators: each as (2, columns), mean and deviation.
+        self.mean_, scale = np.concatenate([*shown, *absent], axis=1)
         self.scale_ = np.where(scale > 0, scale, 1.0)
         return self
 
     def transform(self, X: Sequences) -> Sequences:
-        """Impute, add the indicators and z-score; (frames, kept + m)."""
-        return X.with_values(((self._filled(X) - self.mean_) / self.scale_).astype(np.float32))
+        """Impute, add the indicators and z-score; (frames, kept + m).
 
-    def _filled(self, X: Sequences) -> Floats:
-        values = X.values.astype(np.float64)
+        Where the frames are too many for the memory this is done to each clip when it is asked for.
+        """
+        if _is_large(X):
+            return X.each_frame(self._prepared)
+        return X.with_values(self._prepared(X.values))
+
+    def _prepared(self, frames: Any) -> Floats32:
+        values = frames.astype(np.float64)
         indicators = np.isnan(values[:, self.missing_]).astype(np.float64)
         filled = np.where(np.isnan(values), self.median_, values)[:, self.keep_]
-        return np.concatenate([filled, indicators], axis=1)
+        whole = np.concatenate([filled, indicators], axis=1)
+        return np.asarray((whole - self.mean_) / self.scale_, dtype=np.float32)
+
+
+def _is_large(X: Sequences) -> bool:
+    return X.mapped and int(X.offsets[-1]) * X.shape[1] > IN_MEMORY
+
+
+def _pieces(X: Sequences) -> list[tuple[int, int]]:
+    """Cut the columns so that the frames of each piece fit into the memory."""
+    k = X.shape[1]
+    width = max(1, IN_MEMORY // max(1, int(X.offsets[-1]))) if _is_large(X) else k
+    return [(first, min(k, first + width)) for first in range(0, k, width)] or [(0, 0)]
+
+
+def _learn(X: Sequences, first: int, end: int, way: str) -> tuple[Any, ...]:
+    """Statistics of some columns.
+
+    Returns
+    -------
+    (columns,) medians; whether there is an indicator; whether the column is kept;
+    (2, kept) and (2, indicators) means and deviations of what they become.
+    """
+    values = (X.values if (first, end) == (0, X.shape[1]) else X.columns(first, end)).astype(
+        np.float64
+    )
+    undefined = np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        filled = np.where(undefined.all(axis=0), 0.0, values)
+        median = np.nanmedian(filled, axis=0)
+        varies = np.nanmax(filled, axis=0) > np.nanmin(filled, axis=0)
+    standard = way in _STANDARD
+    missing, keep = undefined.any(axis=0) & standard, varies | (not standard)
+    if way not in _SCALED:
+        neutral = [np.stack([np.zeros(n.sum()), np.ones(n.sum())]) for n in (keep, missing)]
+        return median, missing, keep, *neutral
+    shown = np.where(undefined, median, values)[:, keep]
+    absent = undefined[:, missing].astype(np.float64)
+    whole = np.concatenate([shown, absent], axis=1)
+    found = np.stack([whole.mean(axis=0), whole.std(axis=0)])
+    return median, missing, keep, found[:, : shown.shape[1]], found[:, shown.shape[1] :]

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from serfeat.errors import MissingExtraError, ModelError
+from serfeat.errors import MissingExtraError, ModelError, SerfeatError
 from serfeat.files import committed, sha256
 
 __all__ = ["load_model", "save_model"]
@@ -161,6 +161,21 @@ def _save_step(name: str, step: Any, folder: Path) -> dict[str, Any]:
 def _load_step(step: Mapping[str, Any], file: Path, files: Mapping[str, str]) -> Any:
     if step["file"] not in files:
         raise ModelError(f"{step['file']} has no checksum", where=file, code="checksum")
+    try:
+        return _read_step(step, file)
+    except SerfeatError:
+        raise
+    except Exception as error:  # four libraries, each with errors of its own
+        said = " ".join(str(error).split())[:200]
+        raise ModelError(
+            f"cannot be read as {step.get('kind')!r} ({type(error).__name__}: {said})",
+            where=file,
+            code="bad-step",
+            fix="it was not written by serfeat, or is damaged: store the model again",
+        ) from None
+
+
+def _read_step(step: Mapping[str, Any], file: Path) -> Any:
     if step["kind"] == "torch":
         from safetensors.numpy import load_file
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
@@ -187,7 +188,8 @@ class TorchEstimator(BaseEstimator):
         params = {k: v for k, v in self.get_params(deep=False).items() if k not in _NO_MATTER}
         text = json.dumps([type(self).__name__, params, torch.__version__], default=repr)
         digest = hashlib.sha256(text.encode())
-        for array in (clips.offsets, rows, clips.values, *targets):
+        frames = (part.values for part in clips.blocks())
+        for array in itertools.chain((clips.offsets, rows), frames, targets):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
