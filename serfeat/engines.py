@@ -1,25 +1,59 @@
-"""Mappers: one function over many tasks, in this process or in several.
+"""Mappers: one function over many tasks, in this process, in several, or on a cluster.
 
 A task is a batch, never a single file: a process hand-over costs about as much as a short clip.
 Results come back in the order of the tasks whatever finishes first, so that a table does not depend
-on the number of workers. `processes` runs on pebble: a worker that crashes or exceeds its time
-costs its own task only, and the task's place in the results is taken by the error.
+on the number of workers. `processes` runs on pebble: a worker that crashes, exceeds its memory or
+its time costs its own task only, and the task's place in the results is taken by the error.
+
+Contents
+--------
+`run`             : the results of a function, task by task.
+`time_budget`     : ends a worker that hangs, also inside a C library.
+`lost`            : what a dead worker died of.
+`Interrupt`       : the first Ctrl-C finishes what is open, the second does not.
+`available_cores`, `worker_memory` : what there is to share.
+
+Sources
+-------
+The manual pages setitimer(2), getrlimit(2) and signal(7).
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from importlib import import_module
+from itertools import islice
 from multiprocessing.context import BaseContext
-from typing import TypeVar
+from typing import Any, TypeVar
 
-__all__ = ["available_cores", "run"]
+from serfeat.errors import MissingExtraError, did_you_mean
+
+__all__ = [
+    "ENGINES",
+    "Interrupt",
+    "available_cores",
+    "lost",
+    "run",
+    "time_budget",
+    "worker_memory",
+]
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+ENGINES = ("processes", "dask")
+
+AHEAD = 8  # tasks per worker that wait or are done and wait for their turn
+GRACE = 5.0  # s that open tasks are waited for after the first Ctrl-C
+LEAST_MEMORY = 2 << 30  # bytes that a worker may always take
 
 
 def available_cores() -> int:
@@ -30,12 +64,66 @@ def available_cores() -> int:
         return os.cpu_count() or 1
 
 
+def worker_memory(workers: int) -> int:
+    """Bytes that one of some workers may take: its share of the machine, at least 2 GiB.
+
+    0, no limit, where the system does not say how much it has.
+    """
+    try:
+        physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 0
+    return max(LEAST_MEMORY, physical // max(1, workers))
+
+
+# --- Ctrl-C ---------------------------------------------------------------------------------------
+
+
+class Interrupt:
+    """Within it the first Ctrl-C only asks to stop, and the second one stops.
+
+    ``with Interrupt() as asked: ...`` - whoever computes looks at ``asked()`` between two clips,
+    keeps what it has and raises `KeyboardInterrupt` itself. Outside of the main thread nothing
+    changes, because Python delivers signals there alone.
+    """
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        self._before: Any = None
+
+    def __enter__(self) -> Callable[[], bool]:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._ask)
+        return self._asked.is_set
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _ask(self, *_: object) -> None:
+        if self._asked.is_set():
+            raise KeyboardInterrupt
+        self._asked.set()
+
+
+def _never() -> bool:
+    return False
+
+
+# --- mapping --------------------------------------------------------------------------------------
+
+
 def run(
     function: Callable[[Task], Result],
     tasks: Iterable[Task],
     *,
     jobs: int = 1,
     timeout: float | None = None,
+    memory: int = 0,
+    isolated: bool = False,
+    asked: Callable[[], bool] = _never,
+    engine: str = "processes",
+    address: str = "",
 ) -> Iterator[Result | Exception]:
     """Apply `function` to every task and yield the results in order.
 
@@ -46,21 +134,38 @@ def run(
     tasks : picklable.
     jobs : processes; 1 runs in this one, 0 or less uses all cores.
     timeout : s for one task (several processes only).
+    memory : bytes that a worker may take (Linux, several processes only); 0 is no limit.
+    isolated : use a process of its own even for one job: a crash is then an error, not the end.
+    asked : whether to stop; what is open is then waited for a few seconds, and the rest left out.
+    engine : one of `ENGINES`; ``"dask"`` needs the extra ``dask``.
+    address : of a dask scheduler; none: a cluster of `jobs` processes on this machine.
 
     Yields
     ------
     The result of each task, or the exception that ended it (a crash, a time-out).
     """
+    if engine not in ENGINES:
+        raise did_you_mean("engine", engine, ENGINES)
     pending = list(tasks)
     workers = min(jobs if jobs > 0 else available_cores(), max(1, len(pending)))
-    if workers == 1:
-        yield from map(function, pending)
-        return
-    yield from _processes(function, pending, workers, timeout)
+    if engine == "dask":
+        yield from _dask(function, pending, workers, address, asked)
+    elif workers == 1 and not isolated:
+        for task in pending:
+            if asked():
+                return
+            yield function(task)
+    else:
+        yield from _processes(function, pending, workers, timeout, memory, asked)
 
 
 def _processes(
-    function: Callable[[Task], Result], tasks: Sequence[Task], workers: int, timeout: float | None
+    function: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    workers: int,
+    timeout: float | None,
+    memory: int,
+    asked: Callable[[], bool],
 ) -> Iterator[Result | Exception]:
     from pebble import ProcessExpired, ProcessPool
 
@@ -70,29 +175,67 @@ def _processes(
         ProcessPool(
             max_workers=workers,
             context=context,
-            initializer=_take_environment,
-            initargs=[dict(os.environ)],
+            initializer=_begin_worker,
+            initargs=[dict(os.environ), memory],
         ) as pool,
     ):
-        futures = [pool.schedule(function, args=[task], timeout=timeout) for task in tasks]
+
+        def submit(task: Task) -> Any:
+            return pool.schedule(function, args=[task], timeout=timeout)
+
         try:
-            for future in futures:
+            for future in _in_order(submit, tasks, AHEAD * workers, asked):
                 try:
                     yield future.result()
                 except (FutureTimeoutError, ProcessExpired, MemoryError) as error:
                     yield error
+            if asked():
+                pool.stop()  # type: ignore[no-untyped-call]
         except BaseException:
             pool.stop()  # type: ignore[no-untyped-call]
             raise
 
 
-def _take_environment(variables: dict[str, str]) -> None:
-    """Give a worker the environment that its parent has now.
+def _in_order(
+    submit: Callable[[Task], Any], tasks: Iterable[Task], ahead: int, asked: Callable[[], bool]
+) -> Iterator[Any]:
+    """Submit tasks a little ahead and yield their futures, done, in order.
 
-    A fork server keeps the one of its own start: what was set since, such as the consent to a
-    licence, would not reach its children.
+    A million tasks that wait, or that are done and wait, would be a million in memory. After the
+    interrupt only those are yielded that are done within `GRACE`.
+    """
+    rest = iter(tasks)
+    open_: deque[Any] = deque(submit(task) for task in islice(rest, ahead))
+    end = float("inf")
+    while open_:
+        future = open_.popleft()
+        while not future.done():
+            if asked():
+                end = min(end, time.monotonic() + GRACE)
+            if time.monotonic() > end:
+                break
+            with suppress(Exception):  # that of the task is the caller's; a time-out is none
+                future.exception(timeout=0.2)
+        if future.done():
+            yield future
+        if not asked():
+            open_.extend(submit(task) for task in islice(rest, 1))
+
+
+def _begin_worker(variables: dict[str, str], memory: int) -> None:
+    """Give a worker the environment that its parent has now, and its share of the memory.
+
+    A fork server keeps the environment of its own start: what was set since, such as the consent to
+    a licence, would not reach its children.
     """
     os.environ.update(variables)
+    if memory and os.path.exists("/proc/self"):  # elsewhere RLIMIT_DATA means another thing
+        import resource
+
+        # What a process writes into, not the libraries and files that it maps.
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        soft = memory if hard == resource.RLIM_INFINITY else min(memory, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def _context(module: str) -> BaseContext:
@@ -122,3 +265,81 @@ def _one_thread_per_worker() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _dask(
+    function: Callable[[Task], Result],
+    tasks: list[Task],
+    workers: int,
+    address: str,
+    asked: Callable[[], bool],
+) -> Iterator[Result | Exception]:
+    """Run on a dask scheduler, or on a cluster of processes on this machine."""
+    try:
+        distributed: Any = import_module("distributed")
+    except ImportError:
+        raise MissingExtraError.of("distributed", "dask", "engine dask") from None
+    with ExitStack() as stack:
+        if address:
+            client = stack.enter_context(distributed.Client(address))
+            workers = max(1, len(client.scheduler_info()["workers"]))
+        else:
+            # Not daemons, and one thread each: the same conditions as in `_processes`.
+            local = stack.enter_context(
+                distributed.LocalCluster(
+                    n_workers=workers, threads_per_worker=1, dashboard_address=None
+                )
+            )
+            client = stack.enter_context(distributed.Client(local))
+
+        def submit(task: Task) -> Any:
+            # pure=False: the same task again is another try, not the answer of the first
+            return client.submit(function, task, pure=False, retries=1)
+
+        for future in _in_order(submit, tasks, AHEAD * workers, asked):
+            error = future.exception()
+            yield future.result() if error is None else error
+
+
+# --- a worker's end -------------------------------------------------------------------------------
+
+
+@contextmanager
+def time_budget(seconds: float) -> Iterator[None]:
+    """End this process if what is inside takes longer; does nothing outside of a worker.
+
+    An exception would only be raised when a C library comes back to Python. The alarm's default
+    action ends the process at once, the parent sees by which signal (`lost`), and no half-used
+    library goes on. Windows has no such timer.
+    """
+    in_worker = multiprocessing.parent_process() is not None
+    if not in_worker or not hasattr(signal, "setitimer"):
+        yield
+        return
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def lost(error: Exception) -> tuple[str, str]:
+    """Say what a task was lost to: the reason (crash, timeout or memory), and a line about it."""
+    if isinstance(error, MemoryError):
+        return "memory", "needs more memory than a worker may take"
+    if isinstance(error, FutureTimeoutError):
+        return "timeout", "took longer than its time budget"
+    code = getattr(error, "exitcode", None)
+    if code is None:
+        return "crash", f"the worker process died ({type(error).__name__})"
+    if code >= 0:
+        return "crash", f"the worker process ended itself (exit code {code})"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    if name == "SIGALRM":
+        return "timeout", "took longer than its time budget"
+    if name == "SIGKILL":
+        return "crash", "the worker process was killed (SIGKILL: the system, for want of memory?)"
+    return "crash", f"the worker process died ({name})"

@@ -8,144 +8,42 @@ it stopped, and a changed recording or setting is never answered with old number
 from __future__ import annotations
 
 import os
-import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from serfeat.allocator import keep_freed_memory
-from serfeat.audio import MIN_DURATION, content_hash, load_audio
-from serfeat.engines import run
-from serfeat.errors import AudioError, FeatureError, ManifestError, SerfeatError
+from serfeat.audio import content_hash
+from serfeat.clips import Clip, Failure, compute_batch, recalled, remembered, software, stamp_of
+from serfeat.engines import Interrupt, available_cores, lost, run, worker_memory
+from serfeat.errors import ManifestError, SerfeatError, StoreError, printable
+from serfeat.extraction import Extraction, joined
 from serfeat.feature_sets import feature_set
 from serfeat.features import FeatureSet, Level
 from serfeat.files import AUDIO_SUFFIXES, audio_files
 from serfeat.manifest import Manifest, manifest_of_folder, rows_from_records
 from serfeat.manifest_csv import read_manifest
-from serfeat.sequences import Sequences
-from serfeat.store import Row, Store, cache_folder
-from serfeat.table import clip_index, frame_index
-from serfeat.types import Floats32
+from serfeat.store import Store, cache_folder
 
-__all__ = ["BATCH", "Extraction", "Failure", "Progress", "extract", "manifest_of_files"]
+__all__ = [
+    "BATCH",
+    "Extraction",
+    "Failure",
+    "Progress",
+    "as_manifest",
+    "extract",
+    "manifest_of_files",
+]
 
 # Clips per task: large enough that handing a task over costs nothing beside it, small enough that
 # a kill loses little.
 BATCH = 32
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A clip without features: which, at what stage, and why.
-
-    Parameters
-    ----------
-    file, start, end : the clip (s).
-    stage : ``"read"`` or ``"features"`` or ``"worker"``.
-    reason : the error's code.
-    message : the error in one line.
-    """
-
-    file: str
-    start: float
-    end: float
-    stage: str
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True)
-class Extraction:
-    """What came out of a run.
-
-    Parameters
-    ----------
-    features : the set.
-    level : ``"lld"`` or ``"functionals"``.
-    index : (n,) the clips that have features, in the manifest's order.
-    values : (n, k) for functionals; `Sequences` of n clips for LLD.
-    failures : the clips that have none.
-    flags : (n,) text, what was odd about each recording.
-    seconds_of_audio : s of all clips with features.
-    computed, computed_audio, seconds : clips and s of audio computed in this run (the others came
-        from the store), and s it took.
-    corpus : what the manifest says of the recordings: name, licence, whether they are synthetic.
-    """
-
-    features: FeatureSet
-    level: Level
-    index: pd.MultiIndex
-    values: Floats32 | Sequences
-    failures: tuple[Failure, ...]
-    flags: tuple[str, ...]
-    seconds_of_audio: float
-    computed: int
-    computed_audio: float
-    seconds: float
-    corpus: Mapping[str, Any]
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """The features as a table: one row per clip, or per frame with a `time` level."""
-        columns = list(self.features.columns(self.level))
-        if isinstance(self.values, Sequences):
-            index = frame_index(self.index, list(self.values.lengths), self.features.hop)
-            return pd.DataFrame(self.values.values, index=index, columns=columns)
-        return pd.DataFrame(self.values, index=self.index, columns=columns)
-
-    @property
-    def failures_table(self) -> pd.DataFrame:
-        """One row per failure, on the same index as the features."""
-        failed = self.failures
-        index = clip_index(*zip(*((f.file, f.start, f.end) for f in failed), strict=True))
-        names = ["stage", "reason", "message"]
-        return pd.DataFrame([[getattr(f, n) for n in names] for f in failed], index, names)
-
-    @property
-    def units(self) -> dict[str, str]:
-        """Unit of every column."""
-        names, units = self.features.columns(self.level), self.features.units(self.level)
-        return dict(zip(names, units, strict=True))
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """How the numbers were made: enough to make them again."""
-        return {
-            "serfeat": version("serfeat"),
-            "features": self.features.name,
-            "level": self.level,
-            "fingerprint": self.features.fingerprint(self.level),
-            "sr": self.features.sr,
-            "hop_s": self.features.hop,
-            "licence": self.features.licence,
-            "descriptors": list(self.features.descriptors),
-            "prepare": list(self.features.prepare),
-            "backend": self.features.backend,
-            "encoder": self.features.encoder.fingerprint() if self.features.encoder else None,
-            "rows": len(self.index),
-            "failures": len(self.failures),
-            "corpus": dict(self.corpus),
-            "python": platform.python_version(),
-        }
-
-
-@dataclass(frozen=True)
-class _Clip:
-    file: str
-    path: Path
-    start: float
-    end: float
-    key: str = ""
-    row: int = -1  # of the manifest
-    speaker: str = ""
 
 
 def extract(
@@ -156,6 +54,10 @@ def extract(
     jobs: int = 1,
     store: Path | None = None,
     progress: Progress | None = None,
+    isolated: bool = False,
+    engine: str = "processes",
+    address: str = "",
+    mapped: Path | None = None,
 ) -> Extraction:
     """Compute a feature set on every clip of a manifest or folder.
 
@@ -168,6 +70,11 @@ def extract(
     jobs : processes; the numbers do not depend on it.
     store : folder of the features computed before, default `serfeat.store.cache_folder`.
     progress : is called with (clips done, clips in all).
+    isolated : use a process of its own even for one job: a recording that crashes a library, hangs
+        or eats memory is then a failure, not the end of the run. With several jobs it always is.
+    engine, address : see `serfeat.engines.run`.
+    mapped : a folder for the frames of level ``"lld"``, which are then memory-mapped from it: a
+        corpus may be larger than the memory.
 
     Returns
     -------
@@ -178,11 +85,38 @@ def extract(
     ManifestError, UnknownNameError, StoreError, FeatureError (a licence that was not accepted),
     MissingExtraError : before any work. A clip that cannot be read or
         analysed is no error but a row of ``failures``.
+    StoreError : a disk that is full or fails. What was finished is kept.
+    KeyboardInterrupt : after the first Ctrl-C, when what was open is kept.
     """
-    began = time.perf_counter()
     chosen = feature_set(features) if isinstance(features, str) else features
     chosen.require()
-    manifest = _as_manifest(source)
+    again = partial(
+        _extract, as_manifest(source), chosen, level=level, jobs=jobs, store=store,
+        progress=progress, isolated=isolated, engine=engine, address=address, mapped=mapped,
+    )  # fmt: skip
+    try:
+        return again()
+    except StoreError as error:
+        if error.code != "damaged":
+            raise
+        return again()  # the damaged segment was put aside, its rows are computed anew
+
+
+def _extract(
+    manifest: Manifest,
+    chosen: FeatureSet,
+    *,
+    level: Level,
+    jobs: int,
+    store: Path | None,
+    progress: Progress | None,
+    isolated: bool,
+    engine: str,
+    address: str,
+    mapped: Path | None,
+) -> Extraction:
+    """Compute what is not in the store, and read everything out of it."""
+    began = time.perf_counter()
     fingerprint = chosen.fingerprint(level)
     kept = Store(
         (store or cache_folder()) / f"{chosen.folder}-{level}-{fingerprint}",
@@ -191,36 +125,106 @@ def extract(
     )
     clips, failures = _keyed(manifest)
     present = kept.keys()
-    todo = list({c.key: c for c in clips if c.key not in present}.values())
-    failed: dict[str, Failure] = {}
-    done = len(clips) - len(todo)
-    computed_audio = 0.0
-    if progress:
-        progress(done, len(clips))
-    tasks = [(todo[i : i + BATCH], chosen, level) for i in range(0, len(todo), BATCH)]
-    for (batch, _, _), result in zip(tasks, run(_compute_batch, tasks, jobs=jobs), strict=True):
-        if isinstance(result, Exception):
-            lost = f"the worker process died ({type(result).__name__})"
-            failed |= {c.key: _failure(c, "worker", "worker", lost) for c in batch}
-        else:
-            rows, wrong = result
-            kept.add(rows)
-            failed |= wrong
-            computed_audio += sum(r.seconds for r in rows)
-            del rows, result  # of a long recording: many frames
-        done += len(batch)
-        if progress:
-            progress(done, len(clips))
-    rows_by_key = kept.rows(c.key for c in clips)
+    known = kept.failures(by=software())
+    failed = {c.key: recalled(c, known[c.key]) for c in clips if c.key in known.keys() - present}
+    todo = list({c.key: c for c in clips if c.key not in present | failed.keys()}.values())
+    if todo:
+        kept.prepare()
+    count = _Count(len(clips), len(clips) - len(todo), progress)
+    mapper = partial(_compute_all, chosen=chosen, level=level, kept=kept, count=count,
+                     engine=engine, address=address)  # fmt: skip
+    with Interrupt() as asked:
+        wrong, dead = mapper(todo, BATCH, jobs, isolated, asked)
+        # One clip may have taken its whole batch with it: now each is a task of its own.
+        alone, guilty = mapper([c for c, _ in dead], 1, jobs, True, asked)
+    failed |= wrong | alone
+    for clip, error in guilty:
+        reason, words = lost(error)
+        message = printable(f"{clip.path}: {words}")
+        failed[clip.key] = clip.failure("worker", reason, message)
     failures += [
         Failure(c.file, c.start, c.end, f.stage, f.reason, f.message)
         for c in clips
         if (f := failed.get(c.key))
     ]
-    return _joined(
-        chosen, level, manifest, clips, rows_by_key, failures,
-        computed=len(todo) - len(failed), computed_audio=computed_audio, began=began,
+    return joined(
+        chosen, level, manifest, clips, kept, failures, mapped,
+        computed=count.computed, computed_audio=count.audio, began=began,
     )  # fmt: skip
+
+
+@dataclass
+class _Count:
+    """How far a run is."""
+
+    total: int
+    done: int
+    report: Progress | None
+    computed: int = 0
+    audio: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.add(0)
+
+    def add(self, clips: int) -> None:
+        self.done += clips
+        if self.report:
+            self.report(self.done, self.total)
+
+
+def _compute_all(
+    todo: Sequence[Clip],
+    size: int,
+    jobs: int,
+    isolated: bool,
+    asked: Callable[[], bool],
+    *,
+    chosen: FeatureSet,
+    level: Level,
+    kept: Store,
+    count: _Count,
+    engine: str,
+    address: str,
+) -> tuple[dict[str, Failure], list[tuple[Clip, Exception]]]:
+    """Compute clips in batches of some size and keep what comes of each.
+
+    Returns
+    -------
+    failed : by key, the clips that cannot be read or analysed.
+    dead : the clips of batches whose process died, and of what.
+    """
+    tasks = [(list(todo[i : i + size]), chosen, level) for i in range(0, len(todo), size)]
+    here = jobs == 1 and not isolated and engine == "processes"
+    workers = jobs if jobs > 0 else available_cores()
+    results = run(
+        partial(compute_batch, asked=asked) if here else compute_batch,
+        tasks, jobs=jobs, memory=worker_memory(workers), isolated=isolated or jobs != 1,
+        asked=asked, engine=engine, address=address,
+    )  # fmt: skip
+    failed: dict[str, Failure] = {}
+    dead: list[tuple[Clip, Exception]] = []
+    for (batch, _, _), result in zip(tasks, results, strict=False):  # an interrupt ends it early
+        if isinstance(result, Exception):
+            dead += [(clip, result) for clip in batch]
+            count.add(len(batch) if size == 1 else 0)
+            continue
+        rows, wrong = result
+        by_key = {c.key: c for c in batch}
+        lasting = [remembered(by_key[key], f) for key, f in wrong.items()]
+        try:
+            kept.add(rows)
+            kept.add_failures([f for f in lasting if f is not None])
+        except StoreError as error:
+            error.message += f"; {count.done} of {count.total} clips are done"
+            raise
+        failed |= wrong
+        count.computed += len(rows)
+        count.audio += sum(r.seconds for r in rows)
+        count.add(len(rows) + len(wrong))
+        del rows, result  # of a long recording: many frames
+    if asked():
+        raise KeyboardInterrupt
+    return failed, dead
 
 
 def manifest_of_files(sources: Sequence[Path]) -> Manifest:
@@ -244,7 +248,8 @@ def manifest_of_files(sources: Sequence[Path]) -> Manifest:
     return Manifest(rows, root, "files")
 
 
-def _as_manifest(source: Manifest | str | Path) -> Manifest:
+def as_manifest(source: Manifest | str | Path) -> Manifest:
+    """Read a manifest, a folder (through its ``manifest.csv`` if it holds one) or an audio file."""
     if isinstance(source, Manifest):
         return source
     path = Path(source)
@@ -257,104 +262,27 @@ def _as_manifest(source: Manifest | str | Path) -> Manifest:
     return read_manifest(path, require=())
 
 
-def _keyed(manifest: Manifest) -> tuple[list[_Clip], list[Failure]]:
+def _keyed(manifest: Manifest) -> tuple[list[Clip], list[Failure]]:
     """Give every clip of the manifest its content key; files that cannot be read are failures."""
     clips, failures, hashes = [], [], dict[str, str | SerfeatError]()
+    stamps: dict[str, tuple[int, int]] = {}
     speakers = manifest.rows["corpus"].astype(str) + "/" + manifest.rows["speaker"].astype(str)
     index = zip(manifest.rows.index, speakers, strict=True)
     for row, ((file, start, end), speaker) in enumerate(index):
         first, last = start.total_seconds(), end.total_seconds() if end is not pd.NaT else np.nan
-        clip = _Clip(file, Path(), first, last)
+        clip = Clip(file, Path(), first, last)
         try:
             path = manifest.path(file)
             if file not in hashes:
+                stamps[file] = stamp_of(path)
                 hashes[file] = content_hash(path)
             content = hashes[file]
             if isinstance(content, SerfeatError):
                 raise content
         except SerfeatError as error:
             hashes[file] = error
-            failures.append(_failure(clip, "read", error.code, str(error)))
+            failures.append(clip.failure("read", error.code, str(error)))
             continue
         key = Store.key(content, first, last)
-        clips.append(_Clip(file, path, first, last, key, row, speaker))
+        clips.append(Clip(file, path, first, last, key, stamps[file], row, speaker))
     return clips, failures
-
-
-def _compute_batch(
-    task: tuple[list[_Clip], FeatureSet, Level],
-) -> tuple[list[Row], dict[str, Failure]]:
-    """Read and analyse a batch of clips; runs in a worker."""
-    clips, features, level = task
-    keep_freed_memory()
-    rows, failed = [], {}
-    for clip in clips:
-        stage = "read"
-        try:
-            end = None if np.isnan(clip.end) else clip.end
-            audio = load_audio(clip.path, sr=features.sr, start=clip.start, end=end)
-            seconds = len(audio.x) / audio.sr
-            if seconds < MIN_DURATION:
-                raise AudioError(
-                    f"{1e3 * seconds:.2f} ms long, expected at least {1e3 * MIN_DURATION:.0f} ms",
-                    where=clip.path,
-                    code="too-short",
-                )
-            stage = "features"
-            values = features.compute(audio.x, level, speaker=clip.speaker)
-            values = values.astype(np.float32, copy=False)
-            rows.append(Row(clip.key, values, audio.flags, seconds))
-        except SerfeatError as error:
-            failed[clip.key] = _failure(clip, stage, error.code, str(error))
-    return rows, failed
-
-
-def _failure(clip: _Clip, stage: str, reason: str, message: str) -> Failure:
-    return Failure(clip.file, clip.start, clip.end, stage, reason, message)
-
-
-def _joined(
-    features: FeatureSet,
-    level: Level,
-    manifest: Manifest,
-    clips: list[_Clip],
-    rows: dict[str, Row],
-    failures: list[Failure],
-    *,
-    computed: int,
-    computed_audio: float,
-    began: float,
-) -> Extraction:
-    """Put the rows into the manifest's order, under the manifest's index."""
-    done = [c for c in clips if c.key in rows]  # in the manifest's order, as `_keyed` made them
-    chosen = [rows[c.key] for c in done]
-    if len(chosen) + len(failures) != len(manifest.rows):
-        raise FeatureError(
-            f"{len(chosen)} rows and {len(failures)} failures from {len(manifest.rows)} clips",
-            code="accounting",
-            fix="this is a bug: please report it",
-        )
-    values: Floats32 | Sequences
-    width = len(features.columns(level))
-    if level == "lld":
-        empty = Sequences(np.empty((0, width), dtype=np.float32), np.zeros(1, dtype=np.int64))
-        values = Sequences.of([r.values for r in chosen]) if chosen else empty
-    else:
-        values = np.array([r.values[0] for r in chosen], dtype=np.float32).reshape(-1, width)
-    return Extraction(
-        features=features,
-        level=level,
-        index=manifest.rows.index[[c.row for c in done]],
-        values=values,
-        failures=tuple(failures),
-        flags=tuple("; ".join(r.flags) for r in chosen),
-        seconds_of_audio=float(sum(r.seconds for r in chosen)),
-        computed=computed,
-        computed_audio=computed_audio,
-        seconds=time.perf_counter() - began,
-        corpus={
-            "name": manifest.name,
-            "licence": manifest.card.licence if manifest.card else "not stated",
-            "synthetic": bool(manifest.card and manifest.card.synthetic),
-        },
-    )

@@ -124,11 +124,11 @@ def test_a_crashing_worker_is_a_failure(tiny: Path, tmp_path: Path, monkeypatch)
         raise MemoryError("boom")
 
     monkeypatch.setattr(
-        extract_module, "run", lambda function, tasks, jobs: [MemoryError("x") for _ in tasks]
+        extract_module, "run", lambda function, tasks, **_: [MemoryError("x") for _ in tasks]
     )
     result = extract(tiny, "prosody", store=tmp_path)
     assert len(result.failures) == 24
-    assert {f.reason for f in result.failures} == {"worker"}
+    assert {(f.stage, f.reason) for f in result.failures} == {("worker", "memory")}
 
 
 def test_segments_are_slices(tmp_path: Path) -> None:

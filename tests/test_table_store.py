@@ -10,9 +10,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from serfeat import store as store_module
 from serfeat.errors import ManifestError, StoreError
 from serfeat.store import Row, Store, read_metadata, read_table, write_table
+from serfeat.store import segment as store_module
 from serfeat.table import clip_index, frame_index
 
 

@@ -1,0 +1,116 @@
+"""Typed tables on disk: one file, written whole, with its units and how it was made.
+
+Parquet has times as timedelta64[ns], a unit per column and the provenance in its metadata; CSV has
+decimal seconds, and a side-car with the rest and a checksum. Float columns are encoded with
+BYTE_STREAM_SPLIT and zstd, without dictionary: see `serfeat.store`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from serfeat.errors import StoreError
+from serfeat.files import committed, sha256
+from serfeat.table import from_csv_times, to_csv_times
+
+__all__ = ["read_metadata", "read_table", "write_table"]
+
+
+def write_table(
+    table: pd.DataFrame,
+    path: Path,
+    *,
+    units: Mapping[str, str] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a table with its units and provenance; the suffix of `path` says the format.
+
+    Raises
+    ------
+    StoreError : an unknown suffix, or a folder that cannot be written.
+    """
+    if path.suffix == ".parquet":
+        _write_parquet(table, path, dict(units or {}), dict(provenance or {}))
+    elif path.suffix == ".csv":
+        with committed(path) as temporary:
+            to_csv_times(table).to_csv(temporary, index=False, lineterminator="\n")
+        meta = {
+            "rows": len(table),
+            "sha256": sha256(path),
+            "units": dict(units or {}),
+            "provenance": dict(provenance or {}),
+        }
+        with committed(_side_car(path)) as temporary:
+            temporary.write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
+    else:
+        raise StoreError(
+            f"cannot write a table as {path.suffix or 'a file without suffix'!r}",
+            where=path,
+            code="unknown-format",
+            fix="use .parquet or .csv",
+        )
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table that `write_table` wrote, with its index."""
+    if not path.is_file():
+        raise StoreError("no such table", where=path, code="missing")
+    if path.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        table: pd.DataFrame = pq.read_table(path).to_pandas()
+        if isinstance(table.index, pd.MultiIndex):  # pandas 3 reads text as its own dtype
+            table.index = table.index.set_levels(table.index.levels[0].astype(object), level=0)
+        return table
+    flat = pd.read_csv(path, dtype={"file": str}, keep_default_na=False, na_values=[""])
+    return from_csv_times(flat)
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Read the units and the provenance of a table: keys ``units`` and ``provenance``."""
+    if path.suffix == ".csv":
+        found: dict[str, Any] = json.loads(_side_car(path).read_text(encoding="utf-8"))
+        return found
+    import pyarrow.parquet as pq
+
+    schema = pq.read_schema(path)
+    units = {
+        field.name: field.metadata[b"unit"].decode()
+        for field in schema
+        if field.metadata and b"unit" in field.metadata
+    }
+    return {"units": units, "provenance": json.loads(schema.metadata.get(b"serfeat", b"{}"))}
+
+
+def _side_car(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
+
+
+def _write_parquet(
+    table: pd.DataFrame, path: Path, units: dict[str, str], provenance: dict[str, Any]
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    arrow = pa.Table.from_pandas(table)
+    fields = [
+        f.with_metadata({b"unit": units[f.name].encode()}) if f.name in units else f
+        for f in arrow.schema
+    ]
+    metadata = {**(arrow.schema.metadata or {}), b"serfeat": json.dumps(provenance).encode()}
+    arrow = arrow.cast(pa.schema(fields, metadata=metadata))
+    floats = [f.name for f in fields if pa.types.is_floating(f.type)]
+    with committed(path) as temporary:
+        pq.write_table(
+            arrow,
+            temporary,
+            compression="zstd",
+            use_dictionary=[f.name for f in fields if f.name not in floats],
+            use_byte_stream_split=floats,
+            write_page_checksum=True,
+        )
