@@ -95,6 +95,20 @@ def corpora() -> Table:
     return table
 
 
+def formats() -> Table:
+    """Every format of other tools that is written or read."""
+    from serfeat.exports import FORMATS
+    from serfeat.imports import MANIFEST_FORMATS, TABLE_FORMATS
+
+    table = new_table("format", "direction", "levels", "what")
+    for name, f in FORMATS.items():
+        table.add_row(name, "export", ", ".join(f.levels), f.words)
+    for name in (*TABLE_FORMATS, *MANIFEST_FORMATS):
+        what = "features" if name in TABLE_FORMATS else "manifest"
+        table.add_row(name, "import", what, "")
+    return table
+
+
 LISTS: dict[str, Callable[[], Table]] = {
     "descriptors": descriptors,
     "features": features,
@@ -102,4 +116,5 @@ LISTS: dict[str, Callable[[], Table]] = {
     "models": models,
     "protocols": protocols,
     "corpora": corpora,
+    "formats": formats,
 }

@@ -1,0 +1,69 @@
+"""Commands of other tools' formats: export, import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from serfeat.cli.screen import app, out, words_of
+from serfeat.errors import SerfeatError, did_you_mean
+
+
+@app.command()
+def export(
+    table: Annotated[Path, typer.Argument(help="A .parquet or .csv that serfeat wrote.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File or folder to write.")],
+    name: Annotated[str, typer.Option("--format", help="See `serfeat list formats`.")] = "auto",
+    manifest: Annotated[
+        Path | None, typer.Option(help="Manifest whose columns are the labels.")
+    ] = None,
+    labels: Annotated[str, typer.Option(help="Its columns; the first is the target.")] = "emotion",
+) -> None:
+    """Write a feature table for another tool: ARFF, LIBSVM, HTK, Kaldi, MATLAB, ..."""
+    from serfeat.exports import export_file
+    from serfeat.manifest_csv import read_manifest
+
+    rows = None if manifest is None else read_manifest(manifest, require=())
+    done = export_file(table, output, format=name, manifest=rows, labels=words_of(labels))
+    out.print(f"{table} -> {output} ({done})", markup=False)
+
+
+@app.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(help="Features or a manifest of another tool.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help=".parquet or .csv")],
+    name: Annotated[str, typer.Option("--format", help="See `serfeat list formats`.")] = "auto",
+    root: Annotated[Path | None, typer.Option(help="Folder of the audio.")] = None,
+) -> None:
+    """Read openSMILE, ARFF, audformat, nkululeko, EmoBox or NeMo files as tables and manifests."""
+    from serfeat.imports import MANIFEST_FORMATS, TABLE_FORMATS, read_manifest_of, read_table_of
+    from serfeat.manifest_csv import write_manifest
+    from serfeat.store import write_table
+
+    known = ("auto", *TABLE_FORMATS, *MANIFEST_FORMATS)
+    if name not in known:
+        raise did_you_mean("format", name, known)
+    if name in TABLE_FORMATS or (name == "auto" and _is_table(source)):
+        found = read_table_of(source, format=name, root=root)
+        write_table(found.table, output, units=found.units, provenance=found.provenance)
+        for note in found.notes:
+            out.print(note, markup=False)
+        what = f"{len(found.table)} rows, {found.table.shape[1]} columns"
+    else:
+        read = read_manifest_of(source, format=name, root=root)
+        write_manifest(read, output)
+        what = f"{len(read.rows)} recordings"
+    out.print(f"{source}: {what} -> {output}", markup=False)
+
+
+def _is_table(source: Path) -> bool:
+    """Whether a file holds features; what is neither is told so by the reader of manifests."""
+    from serfeat.imports import read_table_of
+
+    try:
+        read_table_of(source)
+    except SerfeatError:
+        return False
+    return True
