@@ -33,6 +33,8 @@ manifest_csv
 votes
 corpora
 joined
+containers
+decoding
 audio shorttime
 listening
 spectrum
@@ -59,7 +61,11 @@ features
 feature_sets
 backends segments
 conditions
-engines store sequences
+engines store sequences shards
+exports
+imports
+clips
+extraction
 extract agree
 feature_tables
 division

@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,16 +20,21 @@ from serfeat.cli.screen import (
     out,
     print_failures,
     print_frame,
+    probe,
     progress_bars,
     words_of,
 )
 from serfeat.errors import did_you_mean
 
+if TYPE_CHECKING:
+    from serfeat.manifest import Manifest
+
 
 @app.command("list")
 def list_(
     what: Annotated[
-        str, typer.Argument(help="descriptors, features, functionals, models, protocols, corpora")
+        str,
+        typer.Argument(help="descriptors, features, functionals, models, protocols, corpora, ..."),
     ],
 ) -> None:
     """Print what there is, with units and sources."""
@@ -140,31 +145,46 @@ def extract(
     backend: Annotated[
         str, typer.Option(help="praat, librosa or opensmile: theirs for the families they have.")
     ] = "",
+    shard: Annotated[
+        str, typer.Option(help="This part of the recordings: 3/8; the parts are made anywhere.")
+    ] = "",
+    engine: Annotated[str, typer.Option(help="processes or dask")] = "processes",
+    address: Annotated[str, typer.Option(help="Scheduler of the dask engine.")] = "",
     jobs: Jobs = 1,
     max_failures: Annotated[int, typer.Option(help="More than these: exit code 2.")] = 0,
     accept_opensmile_licence: Consent = False,
 ) -> None:
     """Compute a feature set on every recording and write the table."""
     from serfeat.backends import with_backend
+    from serfeat.extract import as_manifest
     from serfeat.extract import extract as extract_features
     from serfeat.feature_sets import feature_set
+    from serfeat.shards import read_shard
+    from serfeat.shards import shard as shard_of
     from serfeat.store import write_table
 
     if level not in {"functionals", "lld"}:
         raise did_you_mean("level", level, ["functionals", "lld"])
     if output.suffix not in {".parquet", ".csv"}:
         raise did_you_mean("format", output.suffix or "(none)", [".parquet", ".csv"], where=output)
+    probe(output)
     consent(accept_opensmile_licence)
     chosen = replace(feature_set(features), prepare=words_of(prepare))
     if functionals:
         chosen = replace(chosen, functionals=words_of(functionals), keep=(), sparse=False)
+    recordings: Path | Manifest = source
+    if shard:
+        recordings = shard_of(as_manifest(source), *read_shard(shard))
     with progress_bars() as report:
         result = extract_features(
-            source,
+            recordings,
             with_backend(chosen, backend),
             level=level,  # type: ignore[arg-type]
             jobs=jobs,
             progress=lambda done, total: report(f"features {features}", done, total),
+            isolated=True,
+            engine=engine,
+            address=address,
         )
     if len(result.index):
         write_table(result.table, output, units=result.units, provenance=result.provenance)

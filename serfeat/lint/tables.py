@@ -182,7 +182,11 @@ def _filled_with(x: Floats) -> str:
     repeats = len(x) - int(counts[most])
     # Measured values hardly repeat; counts and zeros do, and say nothing. (openSMILE's mean change
     # of F0 is 0 in many clips and around 0 in all others.)
-    if values[most] == 0 or not max(3, 0.01 * len(x)) <= counts[most] <= 0.6 * len(x) or len(others) < 0.9 * repeats:
+    if (
+        values[most] == 0
+        or not max(3, 0.01 * len(x)) <= counts[most] <= 0.6 * len(x)
+        or len(others) < 0.9 * repeats
+    ):
         return ""
     rest = x[x != values[most]]
     tolerance = 1e-5 * float(rest.std())

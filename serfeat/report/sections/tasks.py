@@ -32,7 +32,10 @@ def tasks_section(run: Run) -> Section:
             )
         ]
         head = ("Entry", "Task", "Protocol", "Score", "Value", "95 % interval", "Clips")
-        blocks = [Words(WORDS), Table("The other tasks.", head, rows, frozenset({0, 1, 2, 3, 5}), run.marks())]
+        blocks = [
+            Words(WORDS),
+            Table("The other tasks.", head, rows, frozenset({0, 1, 2, 3, 5}), run.marks()),
+        ]
     return Section("tasks", "Other tasks", blocks)
 
 
