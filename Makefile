@@ -8,7 +8,7 @@ CONSTRAINTS := constraints/py311.txt
 READY := $(VENV)/.ready
 OUT ?= runs/demo
 
-.PHONY: help demo test test-slow check bench bench-heads emodb heads docs clean
+.PHONY: help demo test test-slow check bench bench-heads emodb heads leak fuzz docs clean
 help:
 	@echo "make demo    set up, make the embedded corpus, compare models on it, write a report"
 	@echo "make test    set up, run the tests"
@@ -29,7 +29,7 @@ demo: $(READY)
 	@$(BIN)/serfeat demo -o $(OUT)
 
 test: $(READY)
-	@echo "make test: runs the tests; about 7 minutes on 2 cores, nothing is downloaded."
+	@echo "make test: runs the tests; about 12 minutes on 2 cores, nothing is downloaded."
 	@$(BIN)/python -m pytest -m "not slow"
 
 test-slow: $(READY)
@@ -57,6 +57,14 @@ bench-heads: $(READY)
 heads: $(READY)
 	@echo "make heads: 22 models on the 10 held-out speakers of EMO-DB; about an hour on 2 cores."
 	@$(BIN)/serfeat compare pipelines/emodb_heads.toml
+
+leak: $(READY)
+	@echo "make leak: random folds, held-out speakers and sentences on EMO-DB; about 40 minutes."
+	@$(BIN)/serfeat compare leak
+
+fuzz: $(READY)
+	@echo "make fuzz: 100 000 mutated recordings, 1 000 000 manifests, recipes, imports; hours."
+	@$(BIN)/python bench/fuzz.py --audio 100000 --texts 1000000 --imports 1000000
 
 docs: $(READY)
 	@$(BIN)/python docs/generate.py
