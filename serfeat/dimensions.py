@@ -56,7 +56,7 @@ from numpy.typing import ArrayLike
 
 from serfeat import concordance, metrics
 from serfeat.errors import ManifestError
-from serfeat.stats import Difference, bootstrap_over_groups
+from serfeat.stats import Difference, bootstrap_over_groups, clean_rows, clips_said
 from serfeat.types import Floats
 
 __all__ = ["SCORES", "dimension_board", "dimension_difference"]
@@ -224,7 +224,7 @@ def dimension_difference(
     ManifestError : the two were not tested on the same clips, or not at all.
     """
     sides = [_rows_of(predictions, entry, protocol, target) for entry in (a, b)]
-    clips = [_clips_of(rows) for rows in sides]
+    clips = [clips_said(rows) for rows in sides]
     if clips[0] != clips[1]:
         raise ManifestError(
             f"{a} was tested on {len(clips[0])} clips, {b} on {len(clips[1])} that are not the "
@@ -248,20 +248,10 @@ def dimension_difference(
 
 def _rows_of(predictions: pd.DataFrame, entry: str, protocol: str, target: str) -> pd.DataFrame:
     mine = (predictions["entry"] == entry) & (predictions["protocol"] == protocol)
-    mine &= (predictions["target"] == target) & ~predictions["control"].astype(bool)
-    rows = predictions[(mine & np.isfinite(predictions["truth"].astype(float))).to_numpy()]
+    mine &= (predictions["target"] == target) & np.isfinite(predictions["truth"].astype(float))
+    rows = clean_rows(predictions[mine.to_numpy()])
     if rows.empty:
         raise ManifestError(
             f"no predictions of {target} by {entry} under {protocol}", code="no-rows"
         )
     return rows
-
-
-def _clips_of(rows: pd.DataFrame) -> set[tuple[object, ...]]:
-    """The clips of `rows`: corpus, file, start, end, speaker and truth."""
-    # Times as integers: NaT is not equal to itself.
-    times = [
-        rows[name].astype("timedelta64[ns]").to_numpy().view(np.int64) for name in ("start", "end")
-    ]
-    words = [rows[name].astype(str) for name in ("corpus", "file", "speaker")]
-    return set(zip(*words, *times, rows["truth"].to_numpy(dtype=np.float64), strict=True))

@@ -17,25 +17,23 @@ import pandas as pd
 
 from serfeat import metrics
 from serfeat.errors import ManifestError
-from serfeat.stats import Difference, difference_of, drawn_sums, speaker_counts, standard_error
+from serfeat.stats import (
+    Difference,
+    clean_rows,
+    clips_said,
+    difference_of,
+    drawn_sums,
+    speaker_counts,
+    standard_error,
+)
 from serfeat.types import Floats
 
 __all__ = ["clean_rows", "paired_gap", "same_clips"]
 
-CLIP = ["corpus", "file", "speaker", "truth"]
-
-
-def clean_rows(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The rows of undisturbed clips by models that were trained on true labels."""
-    keep = ~predictions["control"].astype(bool)
-    if "condition" in predictions:
-        keep &= predictions["condition"] == "clean"
-    return predictions[keep.to_numpy()]
-
 
 def same_clips(first: pd.DataFrame, second: pd.DataFrame) -> bool:
     """Whether two tables of predictions are of the same clips with the same truths."""
-    return _clips(first) == _clips(second)
+    return clips_said(first) == clips_said(second)
 
 
 def paired_gap(
@@ -60,8 +58,8 @@ def paired_gap(
     """
     if not same_clips(first, second):
         raise ManifestError(
-            f"{len(_clips(first))} clips on one side and {len(_clips(second))} on the other that "
-            "are not the same",
+            f"{len(clips_said(first))} clips on one side and {len(clips_said(second))} on the "
+            "other that are not the same",
             where="paired difference",
             code="rows-differ",
             fix="compare on the same clips",
@@ -76,13 +74,3 @@ def paired_gap(
     value = float(gap(counts.sum(axis=0, keepdims=True))[0])
     error = standard_error(gap(drawn_sums(counts, n=n, seed=seed)), len(counts))
     return difference_of(value, error, len(counts))
-
-
-def _clips(rows: pd.DataFrame) -> set[tuple[object, ...]]:
-    """The clips of a table, each once; times as integers, for NaT equals nothing."""
-    # A list of text is much quicker here than an index of pandas: the tables are many and small.
-    words = [rows[name].tolist() for name in CLIP]
-    times = [
-        rows[name].to_numpy("timedelta64[ns]").view(np.int64).tolist() for name in ("start", "end")
-    ]
-    return set(zip(*words, *times, strict=True))

@@ -61,6 +61,8 @@ from serfeat.types import Floats
 __all__ = [
     "Difference",
     "bootstrap_over_groups",
+    "clean_rows",
+    "clips_said",
     "difference_of",
     "drawn_sums",
     "paired_difference",
@@ -283,7 +285,7 @@ def _paired(
     """Mean over `pairs` of UAR(first) - UAR(second), speakers drawn once for all of them."""
     cells = [cell for pair in pairs for cell in pair]
     rows = [_rows_of(predictions, cell) for cell in cells]
-    clips = [_clips_of(r) for r in rows]
+    clips = [clips_said(r) for r in rows]
     for cell, mine in zip(cells, clips, strict=True):
         if mine != clips[0]:
             raise ManifestError(
@@ -318,20 +320,27 @@ def _rows_of(predictions: pd.DataFrame, cell: Cell) -> pd.DataFrame:
     """Rows of one cell; with noise at test time (a column `condition`) only the clean ones."""
     entry, protocol = cell
     mine = (predictions["entry"] == entry) & (predictions["protocol"] == protocol)
-    mine &= ~predictions["control"].astype(bool)
-    if "condition" in predictions:
-        mine &= predictions["condition"] == "clean"
-    rows = predictions[mine.to_numpy()]
+    rows = clean_rows(predictions[mine.to_numpy()])
     if rows.empty:
         raise ManifestError(f"no predictions of {entry} under {protocol}", code="no-rows")
     return rows
 
 
-def _clips_of(rows: pd.DataFrame) -> set[tuple[object, ...]]:
-    """The clips of `rows`: corpus, file, start, end, speaker and truth."""
+def clean_rows(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The rows of undisturbed clips by models that were trained on true labels."""
+    keep = ~predictions["control"].astype(bool)
+    if "condition" in predictions:
+        keep &= predictions["condition"] == "clean"
+    return predictions[keep.to_numpy()]
+
+
+def clips_said(rows: pd.DataFrame) -> set[tuple[object, ...]]:
+    """The clips of a table of predictions, each once: corpus, file, speaker, truth, start, end."""
+    # Lists of text are much quicker here than an index of pandas: the tables are many and small.
+    words = [rows[name].astype(str).tolist() for name in ("corpus", "file", "speaker", "truth")]
     # Times as integers: NaT is not equal to itself.
     times = [
-        rows[name].astype("timedelta64[ns]").to_numpy().view(np.int64) for name in ("start", "end")
+        rows[name].astype("timedelta64[ns]").to_numpy().view(np.int64).tolist()
+        for name in ("start", "end")
     ]
-    words = [rows[name].astype(str) for name in ("corpus", "file", "speaker", "truth")]
     return set(zip(*words, *times, strict=True))
