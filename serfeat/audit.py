@@ -16,16 +16,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from serfeat.compare import extract_all
 from serfeat.errors import SplitError, StoreError
-from serfeat.extract import Extraction, extract
-from serfeat.feature_sets import feature_set
-from serfeat.feature_tables import is_table, read_given
 from serfeat.lint import (
     LINTS,
     Contender,
@@ -92,7 +91,9 @@ def lint_recipe(
     read = read_recipe(path)
     plan, manifest = read.plan(folder=path.parent), read.manifest(path, root=root)
     broken, plan, folds_of = _folds(manifest, plan)
-    extractions = _extractions(manifest, plan, path.parent, jobs, store, report)
+    # What is heard otherwise (augmented, under a condition) is none of the lint's business.
+    bare = replace(plan, conditions=(), entries=[replace(e, augment={}) for e in plan.entries])
+    extractions = extract_all(manifest, bare, jobs, store, report)
     facts, twins = None, []
     if listen:
         facts = recordings(manifest, report)
@@ -105,8 +106,6 @@ def lint_recipe(
 
 def _folds(manifest: Manifest, plan: Plan) -> tuple[list[Finding], Plan, _Folds]:
     """The folds; a protocol whose folds break a promise is a finding and is left out."""
-    from dataclasses import replace
-
     broken, kept, made = [], [], {}
     kinds = {"row": "rows", "speaker": "speakers", "session": "sessions", "text": "texts"}
     for p in plan.protocols:
@@ -127,32 +126,6 @@ def _folds(manifest: Manifest, plan: Plan) -> tuple[list[Finding], Plan, _Folds]
             words = f"{error.message}: {check.why}; {check.fix}"
             broken.append(Finding(kind, "leak", error.where, words))
     return broken, replace(plan, protocols=kept), made
-
-
-def _extractions(
-    manifest: Manifest,
-    plan: Plan,
-    folder: Path,
-    jobs: int,
-    store: Path | None,
-    report: Report,
-) -> dict[tuple[str, Any, Any], Extraction]:
-    """Features of every set and level that an entry asks for."""
-    made: dict[tuple[str, Any, Any], Extraction] = {}
-    for name, level in dict.fromkeys((e.features, e.level) for e in plan.entries):
-        if is_table(name):
-            made[name, level, None] = read_given(name, folder, manifest, level=level)
-            continue
-        words = f"features {name} ({level})"
-        made[name, level, None] = extract(
-            manifest,
-            feature_set(name),
-            level=level,
-            jobs=jobs,
-            store=store,
-            progress=lambda done, total, words=words: report(words, done, total),  # type: ignore[misc]
-        )
-    return made
 
 
 # --- a stored run ---------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ from serfeat.store import write_table
 from serfeat.targets import known_of, numbers_of
 from serfeat.twins import twins_of
 
-__all__ = ["compare"]
+__all__ = ["compare", "extract_all"]
 
 Report = Callable[[str, int, int], None]
 Heard = Version | Condition | None  # what was done to the clips before they were analysed
@@ -98,7 +98,7 @@ def compare(
         manifest = manifest.with_rows(manifest.rows[known])
     plan = replace(plan, conditions=[c.among(manifest) for c in plan.conditions])
     folds_of = _folds(manifest.rows, plan)  # folds that cannot be made are an error before any work
-    extractions = _extract_all(manifest, plan, jobs, store, report)
+    extractions = extract_all(manifest, plan, jobs, store, report)
     rows = _common_rows(manifest, extractions)
     if len(rows) < len(manifest.rows):
         folds_of = _folds(rows, plan)
@@ -173,7 +173,7 @@ def _twins(manifest: Manifest, rows: pd.DataFrame, jobs: int) -> list[tuple[int,
 # --- features -------------------------------------------------------------------------------------
 
 
-def _extract_all(
+def extract_all(
     manifest: Manifest, plan: Plan, jobs: int, store: Path | None, report: Report
 ) -> dict[_Key, Extraction]:
     """Features of every set, level and version that an entry asks for, each computed once."""
