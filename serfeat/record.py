@@ -71,12 +71,13 @@ def record(
         "protocols": [
             {
                 "key": p.key,
-                "speaker_independent": independence(rows, folds_of[p.key][0])["speaker"],
-                "independence": independence(rows, folds_of[p.key][0]),
+                "speaker_independent": apart["speaker"],
+                "independence": apart,
                 "words": folds_of[p.key][1],
                 "folds": len(folds_of[p.key][0]),
             }
             for p in plan.protocols
+            for apart in [independence(rows, folds_of[p.key][0])]
         ],
         "entries": [
             _entry_record(e, extractions[e.features, e.level, None], plan.task)

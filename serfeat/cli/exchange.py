@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -45,8 +46,13 @@ def import_(
     known = ("auto", *TABLE_FORMATS, *MANIFEST_FORMATS)
     if name not in known:
         raise did_you_mean("format", name, known)
-    if name in TABLE_FORMATS or (name == "auto" and _is_table(source)):
+    found = None
+    if name in TABLE_FORMATS:
         found = read_table_of(source, format=name, root=root)
+    elif name == "auto":  # what is no table either, the reader of manifests says
+        with suppress(SerfeatError):
+            found = read_table_of(source, root=root)
+    if found is not None:
         write_table(found.table, output, units=found.units, provenance=found.provenance)
         for note in found.notes:
             out.print(note, markup=False)
@@ -56,14 +62,3 @@ def import_(
         write_manifest(read, output)
         what = f"{len(read.rows)} recordings"
     out.print(f"{source}: {what} -> {output}", markup=False)
-
-
-def _is_table(source: Path) -> bool:
-    """Whether a file holds features; what is neither is told so by the reader of manifests."""
-    from serfeat.imports import read_table_of
-
-    try:
-        read_table_of(source)
-    except SerfeatError:
-        return False
-    return True
