@@ -8,7 +8,7 @@ CONSTRAINTS := constraints/py311.txt
 READY := $(VENV)/.ready
 OUT ?= runs/demo
 
-.PHONY: help demo test test-slow check bench bench-heads emodb heads leak fuzz docs clean
+.PHONY: help demo test test-slow check bench bench-heads emodb heads leak fuzz docs notebooks site clean
 help:
 	@echo "make demo    set up, make the embedded corpus, compare models on it, write a report"
 	@echo "make test    set up, run the tests"
@@ -18,6 +18,8 @@ help:
 	@echo "make heads   every model on EMO-DB's held-out speakers: docs/results/heads.md"
 	@echo "make emodb   the EMO-DB comparison of docs/results/emodb.md (SERFEAT_CORPORA, see README)"
 	@echo "make docs    write the generated documents again"
+	@echo "make site    the documentation as a site: build/site"
+	@echo "make notebooks    the teaching labs as notebooks: build/notebooks"
 
 $(READY): pyproject.toml $(CONSTRAINTS) setup.sh
 	@PYTHON="$(PYTHON)" sh setup.sh $(VENV) $(CONSTRAINTS)
@@ -65,6 +67,13 @@ leak: $(READY)
 fuzz: $(READY)
 	@echo "make fuzz: 100 000 mutated recordings, 1 000 000 manifests, recipes, imports; hours."
 	@$(BIN)/python bench/fuzz.py --audio 100000 --texts 1000000 --imports 1000000
+
+notebooks: $(READY)
+	@$(BIN)/python labs/build.py -o build/notebooks
+
+site: $(READY)
+	@$(BIN)/mkdocs build --strict --site-dir build/site
+	@echo "open build/site/index.html"
 
 docs: $(READY)
 	@$(BIN)/python docs/generate.py

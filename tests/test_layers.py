@@ -90,7 +90,7 @@ compare
 report
 runs ranking
 demo
-deploy recipe listing
+deploy recipe listing labs
 audit
 cli
 """
