@@ -1,7 +1,8 @@
 """Write the documents that are made from serfeat's tables: ``make docs``.
 
-`tests/test_docs.py` fails when a table and its document differ, or a picture is missing. The
-pictures are drawn by docs/pictures.py; ``python docs/generate.py --text`` leaves them as they are.
+`tests/test_docs.py` and tests/docs fail when a table and its document differ, or a picture is
+missing. The pictures of descriptors are drawn by docs/pictures.py; ``python docs/generate.py
+--text`` leaves them as they are. What is longer than a table is written by the modules of made/.
 """
 
 from __future__ import annotations
@@ -12,28 +13,30 @@ import sys
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
-from serfeat.condition_kinds import KINDS
-from serfeat.corpora import CORPORA
-from serfeat.feature_sets import FEATURE_SETS
-from serfeat.functionals import FUNCTIONALS
-from serfeat.lint import LINTS
-from serfeat.lld import DESCRIPTORS
-from serfeat.models import MODELS
-from serfeat.packs import PACKS, read_pack
-from serfeat.shorttime import Descriptor
-from serfeat.splits import PROTOCOLS
-
-HEAD = "<!-- made by docs/generate.py from the tables of the code: edit those, then `make docs` -->"
 FOLDER = Path(__file__).resolve().parent
+sys.path.insert(0, str(FOLDER))  # for made/, whoever runs this file
+
+from made.commands import cli  # noqa: E402
+from made.divisions import PICTURES as DIVISIONS  # noqa: E402
+from made.divisions import draw_divisions, protocols  # noqa: E402
+from made.markdown import HEAD, table  # noqa: E402
+from made.networks import heads  # noqa: E402
+from made.schema import recipes  # noqa: E402
+from made.sets import feature_sets, formats  # noqa: E402
+from made.words import glossary  # noqa: E402
+
+from serfeat.condition_kinds import KINDS  # noqa: E402
+from serfeat.corpora import CORPORA  # noqa: E402
+from serfeat.feature_sets import FEATURE_SETS  # noqa: E402
+from serfeat.functionals import FUNCTIONALS  # noqa: E402
+from serfeat.lint import LINTS  # noqa: E402
+from serfeat.lld import DESCRIPTORS  # noqa: E402
+from serfeat.models import MODELS  # noqa: E402
+from serfeat.packs import PACKS, read_pack  # noqa: E402
+from serfeat.shorttime import Descriptor  # noqa: E402
+from serfeat.splits import PROTOCOLS  # noqa: E402
+
 PICTURES = "figures"
-
-
-def table(*rows: tuple[str, ...]) -> str:
-    """Markdown table; the first row is the heading."""
-    cells = [[c.replace("|", "\\|").replace("\n", " ") for c in row] for row in rows]
-    lines = ["| " + " | ".join(row) + " |" for row in cells]
-    lines.insert(1, "|" + "---|" * len(rows[0]))
-    return "\n".join(lines)
 
 
 # Headings of docs/descriptors.md; what is not named here comes last.
@@ -212,13 +215,24 @@ def tables() -> str:
     )
 
 
-DOCUMENTS = {"descriptors.md": descriptors, "tables.md": tables}
+DOCUMENTS = {
+    "descriptors.md": descriptors,
+    "tables.md": tables,
+    "feature_sets.md": feature_sets,
+    "formats.md": formats,
+    "heads.md": heads,
+    "protocols.md": protocols,
+    "recipes.md": recipes,
+    "cli.md": cli,
+    "glossary.md": glossary,
+}
 
 
 def main() -> None:
     """Write every document, and the pictures."""
     for name, make in DOCUMENTS.items():
         (FOLDER / name).write_text(make() + "\n", encoding="utf-8")
+    draw_divisions(FOLDER / DIVISIONS)  # quick: drawn with the text
     if "--text" not in sys.argv[1:]:
         from pictures import draw_all  # beside this file
 

@@ -203,7 +203,7 @@ def held_out_speakers(
         rest = ~held_out & (speakers != name)
         if len(chosen) < wanted and len(np.unique(targets[rest])) == targets.max() + 1:
             held_out = ~rest
-            chosen.append(name.item())
+            chosen.append(np.asarray(name).item())  # a column of pandas holds plain str
     if not chosen:
         raise ModelError(
             "every training speaker is the only one of some class, so none can be held out",
