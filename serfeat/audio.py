@@ -10,8 +10,8 @@ is merely odd is a flag that travels with the samples.
 Programs that serfeat calls get arrays, never a path: Praat dies on some corrupt MP3 files.
 
 Sources: libsndfile 1.2.2 through python-soundfile, the one decoder for all formats (so an MP3 has
-the encoder's delay that mpg123 leaves, whatever other tools do); resampling by the SoX resampler
-(soxr, "HQ").
+the encoder's delay that mpg123 leaves, whatever other tools do); m4a, webm, amr, aac and wma by
+FFmpeg (`serfeat.pyav`); resampling by the SoX resampler (soxr, "HQ").
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import hashlib
 import os
 import stat
 from dataclasses import dataclass
+from importlib.metadata import version
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, Literal
@@ -38,6 +39,7 @@ from serfeat.decoding import (
     streamed,
 )
 from serfeat.errors import AudioError
+from serfeat.pyav import EXACT, KINDS, LOSSY
 from serfeat.types import Reals
 
 __all__ = [
@@ -46,7 +48,9 @@ __all__ = [
     "MAX_DURATION",
     "MIN_DURATION",
     "SAMPLE_RATES",
+    "USUAL",
     "Audio",
+    "Limits",
     "content_hash",
     "load_audio",
     "resample",
@@ -61,12 +65,25 @@ LONG = 600.0  # s: a longer recording stays in single precision, and only at its
 ENOUGH = 0.99  # of what a header announces; below that a recording is truncated
 
 # What is decoded. libsndfile knows more (MATLAB files, samplers' formats), and guesses some.
-_FORMATS = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "NIST", "MP3"}
+_FORMATS = {
+    "WAV",
+    "WAVEX",
+    "RF64",
+    "W64",
+    "AIFF",
+    "AU",
+    "CAF",
+    "FLAC",
+    "OGG",
+    "NIST",
+    "MP3",
+    *KINDS,
+}
 _EXACT = EXACT_IN_FLOAT32 | {"PCM_24", "PCM_32", "FLOAT", "DOUBLE"}
-_EXACT |= {"ALAC_16", "ALAC_20", "ALAC_24", "ALAC_32"}
+_EXACT |= {"ALAC_16", "ALAC_20", "ALAC_24", "ALAC_32"} | EXACT
 _LOSSY = {"GSM610", "IMA_ADPCM", "MS_ADPCM", "NMS_ADPCM_16", "NMS_ADPCM_24", "NMS_ADPCM_32"}
 _LOSSY |= {"G721_32", "G723_24", "G723_40", "VOX_ADPCM", "VORBIS", "OPUS"}
-_LOSSY |= {"MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"}
+_LOSSY |= {"MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"} | LOSSY
 
 Overload = Literal["peak", "clip", "error"]
 
@@ -90,8 +107,45 @@ class Audio:
     flags: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What a run takes of recordings that are not as they should be.
+
+    Parameters
+    ----------
+    allow_truncated, max_duration : see `load_audio`.
+    """
+
+    allow_truncated: bool = False
+    max_duration: float = MAX_DURATION
+
+    def __post_init__(self) -> None:
+        if not self.max_duration > 0:
+            raise AudioError(
+                f"a longest duration of {self.max_duration:g} s, expected more than 0",
+                where="max_duration",
+                code="bad-setting",
+            )
+
+    @property
+    def mark(self) -> str:
+        """What a row made under other limits than the usual ones bears in its key."""
+        longer = "" if self.max_duration == MAX_DURATION else f":up to {self.max_duration:.9g} s"
+        return (":truncated allowed" if self.allow_truncated else "") + longer
+
+    @property
+    def lenient(self) -> bool:
+        """Whether all that the usual limits take is taken, and as they take it."""
+        return self.max_duration >= MAX_DURATION
+
+
+USUAL = Limits()
+
+
 def content_hash(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex: the key under which its features are kept.
+
+    Where libsndfile is not the decoder, the version of the decoder stands behind it.
 
     Raises
     ------
@@ -99,9 +153,10 @@ def content_hash(path: Path) -> str:
     """
     with _open_regular(path) as stream:
         try:
-            claims_of(stream, path)
+            kind = claims_of(stream, path).kind
             stream.seek(0)
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            return f"{digest}-av{version('av')}" if kind in KINDS else digest
         except OSError as error:
             raise _io(path, error) from None
 
@@ -245,10 +300,11 @@ def _check_header(path: Path, sound: Any, claims: Claims, allow_truncated: bool)
             fix="convert it to WAV or FLAC",
         )
     flags = claims.flags
-    if claims.cut or claims.share < 1.0:
-        part = "" if claims.cut else f", {100 * claims.share:.0f} % is there"
+    share = min(claims.share, getattr(sound, "share", 1.0))
+    if claims.cut or share < 1.0:
+        part = "" if claims.cut else f", {100 * share:.0f} % is there"
         what = f"truncated: its end is missing{part}"
-        if not allow_truncated and (claims.cut or claims.share < ENOUGH):
+        if not allow_truncated and (claims.cut or share < ENOUGH):
             raise _truncated(path, what)
         flags += (what,)
     if sound.frames < 1:

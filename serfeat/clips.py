@@ -8,6 +8,7 @@ one by one).
 Contents
 --------
 `Clip`, `Failure`  : what is to be computed, and why it could not be.
+`contents_of`      : knowing recordings again.
 `compute_batch`    : the work.
 `remembered`, `recalled`, `software` : failures that need not be tried again, and who found them.
 """
@@ -15,7 +16,7 @@ Contents
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -25,13 +26,23 @@ from pathlib import Path
 import numpy as np
 
 from serfeat.allocator import keep_freed_memory
-from serfeat.audio import MIN_DURATION, load_audio
+from serfeat.audio import MIN_DURATION, USUAL, Limits, content_hash, load_audio
 from serfeat.engines import lost, time_budget
 from serfeat.errors import AudioError, SerfeatError, printable
 from serfeat.features import FeatureSet, Level
+from serfeat.pyav import available
 from serfeat.store import FailedRow, Row
 
-__all__ = ["Clip", "Failure", "compute_batch", "recalled", "remembered", "software", "stamp_of"]
+__all__ = [
+    "Clip",
+    "Failure",
+    "compute_batch",
+    "contents_of",
+    "recalled",
+    "remembered",
+    "software",
+    "stamp_of",
+]
 
 BUDGET = (30.0, 20.0)  # s for a clip: at least, and per second of audio
 COMPILING = 600.0  # s for a worker to get ready
@@ -72,6 +83,7 @@ class Clip:
     stamp : size and time of the file when its content was looked at.
     row : of the manifest.
     speaker : whose clip it is, for sets that ask.
+    limits : of what is taken of its recording.
     """
 
     file: str
@@ -82,6 +94,7 @@ class Clip:
     stamp: tuple[int, int] = (0, 0)
     row: int = -1
     speaker: str = ""
+    limits: Limits = USUAL
 
     def failure(self, stage: str, reason: str, message: str) -> Failure:
         """Say why this clip has no features."""
@@ -99,6 +112,18 @@ def stamp_of(path: Path) -> tuple[int, int]:
     except (OSError, ValueError):
         return 0, 0
     return facts.st_size, facts.st_mtime_ns
+
+
+def contents_of(paths: Sequence[Path]) -> list[tuple[tuple[int, int], str | SerfeatError]]:
+    """Look at recordings: the stamp of each, and the hash of its content or why it has none."""
+    found: list[tuple[tuple[int, int], str | SerfeatError]] = []
+    for path in paths:
+        stamp = stamp_of(path)
+        try:
+            found.append((stamp, content_hash(path)))
+        except SerfeatError as error:
+            found.append((stamp, error))
+    return found
 
 
 def compute_batch(task: Batch, *, asked: Callable[[], bool] | None = None) -> Computed:
@@ -155,7 +180,10 @@ def _compute(clip: Clip, features: FeatureSet, level: Level) -> Row | Failure:
     try:
         end = None if np.isnan(clip.end) else clip.end
         with time_budget(least):
-            audio = load_audio(clip.path, sr=features.sr, start=clip.start, end=end)
+            audio = load_audio(
+                clip.path, sr=features.sr, start=clip.start, end=end,
+                max_duration=clip.limits.max_duration, allow_truncated=clip.limits.allow_truncated,
+            )  # fmt: skip
         _same_file(clip)
         seconds = len(audio.x) / audio.sr
         if seconds < MIN_DURATION:
@@ -166,8 +194,11 @@ def _compute(clip: Clip, features: FeatureSet, level: Level) -> Row | Failure:
             )
         stage = "features"
         with time_budget(max(least, per_second * seconds)):
-            values = features.compute(audio.x, level, speaker=clip.speaker)
-        return Row(clip.key, values.astype(np.float32, copy=False), audio.flags, seconds)
+            flags = list(audio.flags)
+            values = features.compute(
+                audio.x, level, speaker=clip.speaker, recorded=audio.original_sr, flags=flags
+            )
+        return Row(clip.key, values.astype(np.float32, copy=False), tuple(flags), seconds)
     except SerfeatError as error:
         return clip.failure(stage, error.code, str(error))
     except MemoryError as error:
@@ -198,7 +229,8 @@ def software() -> str:
     import soundfile as sf
 
     own, wrapper = version("serfeat"), version("soundfile")
-    return f"serfeat {own}, soundfile {wrapper}, libsndfile {sf.__libsndfile_version__}"
+    others = f", PyAV {version('av')}" if available() else ""
+    return f"serfeat {own}, soundfile {wrapper}, libsndfile {sf.__libsndfile_version__}{others}"
 
 
 _PLACE = "{recording}"  # stands for the path in a message: the same content may lie elsewhere

@@ -40,11 +40,11 @@ from serfeat.listening import recordings
 from serfeat.manifest import Manifest
 from serfeat.metrics import speaker_key
 from serfeat.models import MODELS, make_model
-from serfeat.normalisation import per_speaker, require_coverage
+from serfeat.normalisation import by_speaker, per_speaker, require_coverage
 from serfeat.parts import clips_of, folds_record, tables
 from serfeat.plan import Entry, Plan
 from serfeat.record import record
-from serfeat.sequences import Sequences
+from serfeat.sequences import Sequences, write_mapped
 from serfeat.splits import Fold, folds
 from serfeat.store import write_table
 from serfeat.targets import known_of, numbers_of
@@ -68,6 +68,8 @@ def compare(
     report: Report = lambda stage, done, total: None,  # noqa: ARG005
     command: str = "",
     listen: bool = True,
+    engine: str = "processes",
+    address: str = "",
 ) -> Path:
     """Run a plan on a corpus and write the run's folder.
 
@@ -81,6 +83,7 @@ def compare(
     report : is called with (stage, done, total).
     command : that made the run, for the record.
     listen : decode the recordings once, to find equal and nearly equal ones (`serfeat.lint`).
+    engine, address : see `serfeat.engines.run`; workers elsewhere see `folder` under its name.
 
     Returns
     -------
@@ -98,15 +101,17 @@ def compare(
         manifest = manifest.with_rows(manifest.rows[known])
     plan = replace(plan, conditions=[c.among(manifest) for c in plan.conditions])
     folds_of = _folds(manifest.rows, plan)  # folds that cannot be made are an error before any work
-    extractions = extract_all(manifest, plan, jobs, store, report)
+    work = folder / "parts"
+    extractions = extract_all(
+        manifest, plan, jobs, store, report, engine=engine, address=address, mapped=work
+    )
     rows = _common_rows(manifest, extractions)
     if len(rows) < len(manifest.rows):
         folds_of = _folds(rows, plan)
     labels = () if plan.dimensions else tuple(sorted(set(rows["emotion"])))
-    work = folder / "parts"
     files = _features_files(work, plan, extractions, rows)
     tasks = _tasks(plan, folds_of, files, extractions, rows, labels, work)
-    _run_tasks(tasks, jobs, report)
+    _run_tasks(tasks, jobs, report, engine, address)
     others = dict.fromkeys(name for e in plan.entries for name in e.tasks)
     clips = clips_of(rows, list(dict.fromkeys([*plan.dimensions, *others])))
     about = dict(next(iter(extractions.values())).corpus)  # also: whether it is synthetic
@@ -174,9 +179,22 @@ def _twins(manifest: Manifest, rows: pd.DataFrame, jobs: int) -> list[tuple[int,
 
 
 def extract_all(
-    manifest: Manifest, plan: Plan, jobs: int, store: Path | None, report: Report
+    manifest: Manifest,
+    plan: Plan,
+    jobs: int,
+    store: Path | None,
+    report: Report,
+    *,
+    engine: str = "processes",
+    address: str = "",
+    mapped: Path | None = None,
 ) -> dict[_Key, Extraction]:
-    """Features of every set, level and version that an entry asks for, each computed once."""
+    """Features of every set, level and version that an entry asks for, each computed once.
+
+    Parameters
+    ----------
+    mapped : a folder for frames, which are then memory-mapped; None: they are in memory.
+    """
     made: dict[_Key, Extraction] = {}
     known: dict[_Key, Extraction] = {}  # a part of a set takes its columns from the whole
     for name, level, heard in dict.fromkeys((f, v, h) for f, v, h, _ in _wanted(plan)):
@@ -197,6 +215,9 @@ def extract_all(
                 jobs=jobs,
                 store=store,
                 progress=lambda done, total, words=words: report(words, done, total),  # type: ignore[misc]
+                engine=engine,
+                address=address,
+                mapped=mapped,
             )
         made[name, level, heard] = narrowed(known[whole, level, heard], name)
     return made
@@ -248,27 +269,42 @@ def _features_files(
     for key in dict.fromkeys(_wanted(plan)):
         name, level, heard, normalised = key
         extraction = extractions[name, level, heard]
-        chosen: Any = extraction.values[np.flatnonzero(extraction.index.isin(rows.index))]
-        if normalised:
-            chosen = per_speaker(chosen, list(speaker_key(rows)))
-        made[key] = _features_file(work / f"{extraction.features.folder}-{level}", chosen)
+        chosen: Any = extraction.values
+        if len(rows) < len(extraction.index):
+            chosen = chosen[np.flatnonzero(extraction.index.isin(rows.index))]
+        speakers = list(speaker_key(rows)) if normalised else None
+        stem = work / f"{extraction.features.folder}-{level}"
+        write = _frames_file if isinstance(chosen, Sequences) else _features_file
+        made[key] = write(stem, chosen, speakers)
     return made
 
 
-def _features_file(stem: Path, chosen: Any) -> Path:
+def _frames_file(stem: Path, clips: Sequences, speakers: Sequence[str] | None) -> Path:
+    """Write frames that need not fit into memory; see `_features_file`.
+
+    They may be in a file that is just so already: where nothing is left out and nothing changed.
+    """
+    if speakers is None and clips.file is not None:
+        return clips.file
+    parts = clips.parts() if speakers is None else by_speaker(clips, speakers)
+    shape = (int(clips.offsets[-1]), clips.shape[1])
+    made = write_mapped(stem, shape, clips.offsets, parts).file
+    assert made is not None
+    return made
+
+
+def _features_file(stem: Path, values: Any, speakers: Sequence[str] | None) -> Path:
     """Write features under a name that ends in a digest of the numbers.
 
     The name is part of a task's key: a recording that changed under its old name, or a descriptor
     that gives other values, is a new name and so a new task.
     """
-    values = chosen.values if isinstance(chosen, Sequences) else chosen
+    if speakers is not None:
+        values = per_speaker(values, speakers)
     digest = hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
     stem = stem.with_name(f"{stem.name}-{digest[:16]}")
-    with committed(stem.with_suffix(".npy")) as temporary, temporary.open("wb") as stream:
+    with committed(stem.with_name(f"{stem.name}.npy")) as temporary, temporary.open("wb") as stream:
         np.save(stream, values)
-    if isinstance(chosen, Sequences):
-        with committed(stem.with_suffix(".offsets")) as temporary, temporary.open("wb") as stream:
-            np.save(stream, chosen.offsets)
     return stem
 
 
@@ -332,13 +368,14 @@ def _code_digest() -> str:
     return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
 
 
-def _run_tasks(tasks: Sequence[Task], jobs: int, report: Report) -> None:
+def _run_tasks(tasks: Sequence[Task], jobs: int, report: Report, engine: str, address: str) -> None:
     """Train and apply what is not there yet."""
     todo = [t for t in tasks if not t.part.exists()]
     done = len(tasks) - len(todo)
     report("models", done, len(tasks))
     groups = _stacks(todo)
-    for group, results in zip(groups, run(_train, groups, jobs=jobs), strict=True):
+    said = run(_train, groups, jobs=jobs, engine=engine, address=address)
+    for group, results in zip(groups, said, strict=True):
         where = f"{group[0].entry.name}, {group[0].protocol}, {group[0].fold.name}"
         if isinstance(results, Exception):
             raise ModelError(

@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from serfeat.errors import AudioError
+from serfeat.pyav import available
 
 __all__ = ["MAX_CHANNELS", "SAMPLE_RATES", "Claims", "check_limits", "claims_of"]
 
@@ -59,12 +60,14 @@ _NOT_AUDIO = {
     b"PAR1": "a Parquet table",
     b"\x93NUMPY": "a NumPy array",
 }
-_NEEDS_FFMPEG = {
-    b"\x1a\x45\xdf\xa3": "webm/matroska",
-    b"#!AMR": "amr",
-    b"\x30\x26\xb2\x75": "wma/asf",
-    b"\xff\xf1": "aac",
-    b"\xff\xf9": "aac",
+# What libsndfile does not read and `serfeat.pyav` does: kind and name
+_NEEDS_PYAV = {
+    b"\x1a\x45\xdf\xa3": ("WEBM", "webm/matroska"),
+    b"#!AMR": ("AMR", "amr"),
+    b"\x30\x26\xb2\x75": ("WMA", "wma/asf"),
+    b"\xff\xf1": ("AAC", "aac"),
+    b"\xff\xf9": ("AAC", "aac"),
+    b"ftyp": ("M4A", "m4a/mp4"),  # after the length of this box
 }
 
 # kind -> the suffixes under which it goes; TIMIT's NIST files are called .wav.
@@ -79,6 +82,11 @@ _SUFFIXES = {
     "OGG": (".ogg", ".oga", ".opus"),
     "NIST": (".nist", ".sph", ".wav"),
     "MP3": (".mp3", ".mp2", ".mpga"),
+    "M4A": (".m4a", ".mp4", ".3gp", ".mov"),
+    "WEBM": (".webm", ".mka", ".mkv"),
+    "AMR": (".amr",),
+    "AAC": (".aac",),
+    "WMA": (".wma", ".asf"),
 }
 _AUDIO_SUFFIXES = {suffix for known in _SUFFIXES.values() for suffix in known}
 
@@ -171,13 +179,16 @@ def _kind(path: Path, head: bytes) -> str:
             raise _not_audio(path, name)
     if head.startswith(b"RIFF") and head[8:12] in (b"AVI ", b"WEBP"):
         raise _not_audio(path, "a film (AVI)" if head[8:12] == b"AVI " else "a WebP picture")
-    for magic, name in {**_NEEDS_FFMPEG, b"ftyp": "m4a/mp4"}.items():
-        if head.startswith(magic) or (magic == b"ftyp" and head[4:8] == magic):
+    for magic, (kind, name) in _NEEDS_PYAV.items():
+        if head.startswith(magic, 4 if magic == b"ftyp" else 0):
+            if available():
+                return kind
             raise AudioError(
-                f"{name} is not supported",
+                f"{name} needs PyAV, which is not installed",
                 where=path,
                 code="unsupported",
-                fix=f"convert it, e.g. ffmpeg -i {path.name} {path.stem}.flac",
+                fix="pip install 'serfeat[m4a]', or convert it, e.g. "
+                f"ffmpeg -i {path.name} {path.stem}.flac",
             )
     return next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), _sync(head))
 

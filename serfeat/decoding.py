@@ -29,6 +29,7 @@ import numpy as np
 
 from serfeat.containers import Claims
 from serfeat.errors import AudioError
+from serfeat.pyav import KINDS, Sound
 from serfeat.types import Reals
 
 __all__ = [
@@ -51,7 +52,11 @@ EXACT_IN_FLOAT32 = {"PCM_S8", "PCM_U8", "PCM_16", "ULAW", "ALAW"}
 
 @contextmanager
 def opened(path: Path, stream: BinaryIO, claims: Claims, said: BinaryIO) -> Iterator[Any]:
-    """Open with libsndfile what has been looked at."""
+    """Open with libsndfile, or with PyAV what that does not read, what has been looked at."""
+    if claims.kind in KINDS:
+        with Sound(path, stream, claims.kind) as opened_sound:
+            yield opened_sound
+        return
     import soundfile as sf
 
     stream.seek(0)

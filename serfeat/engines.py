@@ -28,13 +28,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import ExitStack, contextmanager, suppress
-from importlib import import_module
+from contextlib import contextmanager, suppress
 from itertools import islice
 from multiprocessing.context import BaseContext
 from typing import Any, TypeVar
 
-from serfeat.errors import MissingExtraError, did_you_mean
+from serfeat.cluster import connected, outcome, submitter
+from serfeat.errors import did_you_mean
 
 __all__ = [
     "ENGINES",
@@ -53,6 +53,7 @@ ENGINES = ("processes", "dask")
 
 AHEAD = 8  # tasks per worker that wait or are done and wait for their turn
 GRACE = 5.0  # s that open tasks are waited for after the first Ctrl-C
+TRIES = 2  # of a task alone, after a worker died that had it; dask
 LEAST_MEMORY = 2 << 30  # bytes that a worker may always take
 
 
@@ -134,22 +135,30 @@ def run(
     tasks : picklable.
     jobs : processes; 1 runs in this one, 0 or less uses all cores.
     timeout : s for one task (several processes only).
-    memory : bytes that a worker may take (Linux, several processes only); 0 is no limit.
+    memory : bytes that a worker may take (Linux, several processes only); 0 is no limit. Workers
+        of a cluster elsewhere have the limits that they were started with.
     isolated : use a process of its own even for one job: a crash is then an error, not the end.
     asked : whether to stop; what is open is then waited for a few seconds, and the rest left out.
     engine : one of `ENGINES`; ``"dask"`` needs the extra ``dask``.
-    address : of a dask scheduler; none: a cluster of `jobs` processes on this machine.
+    address : of a dask scheduler; none: a cluster of `jobs` processes on this machine (see
+        `serfeat.cluster`).
 
     Yields
     ------
     The result of each task, or the exception that ended it (a crash, a time-out).
+
+    Raises
+    ------
+    UnknownNameError, MissingExtraError, EngineError : no such engine, or none to be reached.
     """
     if engine not in ENGINES:
         raise did_you_mean("engine", engine, ENGINES)
     pending = list(tasks)
-    workers = min(jobs if jobs > 0 else available_cores(), max(1, len(pending)))
+    if not pending:  # all was known: nothing is started for nothing
+        return
+    workers = min(jobs if jobs > 0 else available_cores(), len(pending))
     if engine == "dask":
-        yield from _dask(function, pending, workers, address, asked)
+        yield from _dask(function, pending, workers, address, memory, asked)
     elif workers == 1 and not isolated:
         for task in pending:
             if asked():
@@ -272,33 +281,53 @@ def _dask(
     tasks: list[Task],
     workers: int,
     address: str,
+    memory: int,
     asked: Callable[[], bool],
 ) -> Iterator[Result | Exception]:
     """Run on a dask scheduler, or on a cluster of processes on this machine."""
-    try:
-        distributed: Any = import_module("distributed")
-    except ImportError:
-        raise MissingExtraError.of("distributed", "dask", "engine dask") from None
-    with ExitStack() as stack:
-        if address:
-            client = stack.enter_context(distributed.Client(address))
-            workers = max(1, len(client.scheduler_info()["workers"]))
-        else:
-            # Not daemons, and one thread each: the same conditions as in `_processes`.
-            local = stack.enter_context(
-                distributed.LocalCluster(
-                    n_workers=workers, threads_per_worker=1, dashboard_address=None
-                )
-            )
-            client = stack.enter_context(distributed.Client(local))
+    with connected(workers, address, memory) as (client, present):
+        hand_over = submitter(client, function)
+        flying: dict[Any, Task] = {}
 
         def submit(task: Task) -> Any:
-            # pure=False: the same task again is another try, not the answer of the first
-            return client.submit(function, task, pure=False, retries=1)
+            future = hand_over(task)
+            flying[future] = task
+            return future
 
-        for future in _in_order(submit, tasks, AHEAD * workers, asked):
-            error = future.exception()
-            yield future.result() if error is None else error
+        for future in _in_order(submit, tasks, AHEAD * present, asked):
+            task = flying.pop(future)
+            result = outcome(future)
+            if isinstance(result, Exception):
+                result = _alone(hand_over, task, list(flying), asked) or result
+            yield result
+
+
+def _alone(
+    submit: Callable[[Task], Any], task: Task, others: list[Any], asked: Callable[[], bool]
+) -> Any:
+    """Try a task again when no other is there: what its worker dies of now is not another task.
+
+    Dask suspects every task that a worker had been given when it died, not the one that ran; and a
+    worker that is only slow to answer counts as dead.
+
+    Returns
+    -------
+    Its result, or the exception that ended it; None: an interrupt came first.
+    """
+    for future in others:
+        while not (future.done() or asked()):
+            time.sleep(0.05)
+    result: Any = None
+    for _ in range(TRIES):
+        again = submit(task)
+        while not again.done():
+            if asked():
+                return None
+            time.sleep(0.05)
+        result = outcome(again)
+        if not isinstance(result, Exception):
+            break
+    return result
 
 
 # --- a worker's end -------------------------------------------------------------------------------

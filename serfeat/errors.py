@@ -14,6 +14,7 @@ from collections.abc import Iterable
 __all__ = [
     "AudioError",
     "CorpusError",
+    "EngineError",
     "FeatureError",
     "ManifestError",
     "MissingExtraError",
@@ -83,6 +84,10 @@ class FeatureError(SerfeatError, ValueError):
 
 class StoreError(SerfeatError, OSError):
     """A table that cannot be written, or one that was written but cannot be trusted."""
+
+
+class EngineError(SerfeatError, RuntimeError):
+    """Workers that cannot be reached, or that are not what this process is."""
 
 
 class SplitError(SerfeatError, ValueError):

@@ -9,16 +9,24 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from serfeat.audio import content_hash
-from serfeat.clips import Clip, Failure, compute_batch, recalled, remembered, software, stamp_of
+from serfeat.audio import USUAL, Limits
+from serfeat.clips import (
+    Clip,
+    Failure,
+    compute_batch,
+    contents_of,
+    recalled,
+    remembered,
+    software,
+)
 from serfeat.engines import Interrupt, available_cores, lost, run, worker_memory
 from serfeat.errors import ManifestError, SerfeatError, StoreError, printable
 from serfeat.extraction import Extraction, joined
@@ -35,13 +43,18 @@ __all__ = [
     "Failure",
     "Progress",
     "as_manifest",
+    "batch_size",
     "extract",
     "manifest_of_files",
 ]
 
 # Clips per task: large enough that handing a task over costs nothing beside it, small enough that
-# a kill loses little.
+# a kill loses little. Each is a segment of the store, and two waits for the disk.
 BATCH = 32
+LARGEST_BATCH = 256
+BATCHES = 320  # a run of more than these takes larger ones
+HASHED_AT_ONCE = 256  # files whose content a worker looks at
+MANY = 2000  # files that are worth workers for that
 
 Progress = Callable[[int, int], None]
 
@@ -58,6 +71,8 @@ def extract(
     engine: str = "processes",
     address: str = "",
     mapped: Path | None = None,
+    limits: Limits = USUAL,
+    max_missing: int | None = None,
 ) -> Extraction:
     """Compute a feature set on every clip of a manifest or folder.
 
@@ -75,6 +90,9 @@ def extract(
     engine, address : see `serfeat.engines.run`.
     mapped : a folder for the frames of level ``"lld"``, which are then memory-mapped from it: a
         corpus may be larger than the memory.
+    limits : what is taken of truncated and of long recordings.
+    max_missing : end the run before any work if more of the manifest's files than these are not
+        there; None: each is a failure of its own.
 
     Returns
     -------
@@ -90,9 +108,12 @@ def extract(
     """
     chosen = feature_set(features) if isinstance(features, str) else features
     chosen.require()
+    manifest = as_manifest(source)
+    if max_missing is not None:
+        _refuse_missing(manifest, max_missing)
     again = partial(
-        _extract, as_manifest(source), chosen, level=level, jobs=jobs, store=store,
-        progress=progress, isolated=isolated, engine=engine, address=address, mapped=mapped,
+        _extract, manifest, chosen, level=level, jobs=jobs, store=store, progress=progress,
+        isolated=isolated, engine=engine, address=address, mapped=mapped, limits=limits,
     )  # fmt: skip
     try:
         return again()
@@ -100,6 +121,11 @@ def extract(
         if error.code != "damaged":
             raise
         return again()  # the damaged segment was put aside, its rows are computed anew
+
+
+def batch_size(clips: int, level: Level) -> int:
+    """Clips of a task in a run of so many; frames of many clips would fill a worker's memory."""
+    return BATCH if level == "lld" else min(LARGEST_BATCH, max(BATCH, clips // BATCHES))
 
 
 def _extract(
@@ -114,6 +140,7 @@ def _extract(
     engine: str,
     address: str,
     mapped: Path | None,
+    limits: Limits,
 ) -> Extraction:
     """Compute what is not in the store, and read everything out of it."""
     began = time.perf_counter()
@@ -123,18 +150,21 @@ def _extract(
         chosen.columns(level),
         {"features": chosen.name, "level": level, "units": list(chosen.units(level))},
     )
-    clips, failures = _keyed(manifest)
-    present = kept.keys()
+    clips, failures = _keyed(manifest, partial(_hashed, jobs=jobs, engine=engine, address=address))
+    # Of our clips alone: the store may hold many times as many.
+    present = kept.sizes(key for c in clips for key in (c.key, c.key + limits.mark))
+    clips = [_under(limits, clip, present) for clip in clips]
     known = kept.failures(by=software())
-    failed = {c.key: recalled(c, known[c.key]) for c in clips if c.key in known.keys() - present}
-    todo = list({c.key: c for c in clips if c.key not in present | failed.keys()}.values())
+    failed = {c.key: recalled(c, known[c.key]) for c in clips
+              if c.key in known and c.key not in present}  # fmt: skip
+    todo = list({c.key: c for c in clips if c.key not in present and c.key not in failed}.values())
     if todo:
         kept.prepare()
     count = _Count(len(clips), len(clips) - len(todo), progress)
-    mapper = partial(_compute_all, chosen=chosen, level=level, kept=kept, count=count,
-                     engine=engine, address=address)  # fmt: skip
+    mapper = partial(_compute_all, chosen=chosen, level=level, kept=kept, present=present,
+                     count=count, engine=engine, address=address)  # fmt: skip
     with Interrupt() as asked:
-        wrong, dead = mapper(todo, BATCH, jobs, isolated, asked)
+        wrong, dead = mapper(todo, batch_size(len(todo), level), jobs, isolated, asked)
         # One clip may have taken its whole batch with it: now each is a task of its own.
         alone, guilty = mapper([c for c, _ in dead], 1, jobs, True, asked)
     failed |= wrong | alone
@@ -142,13 +172,15 @@ def _extract(
         reason, words = lost(error)
         message = printable(f"{clip.path}: {words}")
         failed[clip.key] = clip.failure("worker", reason, message)
+    failures += [Failure(r.file, r.start, r.end, "manifest", r.reason, r.message)
+                 for r in manifest.refused]  # fmt: skip
     failures += [
         Failure(c.file, c.start, c.end, f.stage, f.reason, f.message)
         for c in clips
         if (f := failed.get(c.key))
     ]
     return joined(
-        chosen, level, manifest, clips, kept, failures, mapped,
+        chosen, level, manifest, clips, kept, present, failures, mapped,
         computed=count.computed, computed_audio=count.audio, began=began,
     )  # fmt: skip
 
@@ -182,11 +214,16 @@ def _compute_all(
     chosen: FeatureSet,
     level: Level,
     kept: Store,
+    present: dict[str, int],
     count: _Count,
     engine: str,
     address: str,
 ) -> tuple[dict[str, Failure], list[tuple[Clip, Exception]]]:
     """Compute clips in batches of some size and keep what comes of each.
+
+    Parameters
+    ----------
+    present : key -> rows of values, of what is in the store; grows.
 
     Returns
     -------
@@ -218,6 +255,7 @@ def _compute_all(
             error.message += f"; {count.done} of {count.total} clips are done"
             raise
         failed |= wrong
+        present.update((r.key, len(r.values)) for r in rows)
         count.computed += len(rows)
         count.audio += sum(r.seconds for r in rows)
         count.add(len(rows) + len(wrong))
@@ -248,41 +286,112 @@ def manifest_of_files(sources: Sequence[Path]) -> Manifest:
     return Manifest(rows, root, "files")
 
 
-def as_manifest(source: Manifest | str | Path) -> Manifest:
-    """Read a manifest, a folder (through its ``manifest.csv`` if it holds one) or an audio file."""
+def as_manifest(
+    source: Manifest | str | Path, *, encoding: str = "utf-8", follow: bool = False
+) -> Manifest:
+    """Read a manifest, a folder (through its ``manifest.csv`` if it holds one) or an audio file.
+
+    Rows of a manifest that can be no clips are among its `refused` ones.
+
+    Parameters
+    ----------
+    encoding : of a manifest.
+    follow : whether links may lead out of the folder of the audio.
+    """
     if isinstance(source, Manifest):
-        return source
+        return replace(source, follow=source.follow or follow)
     path = Path(source)
-    if (path / "manifest.csv").is_file():
-        return read_manifest(path / "manifest.csv", require=())
-    if path.is_dir():
-        return manifest_of_folder(path)
-    if path.suffix.lower() in AUDIO_SUFFIXES:
-        return manifest_of_files([path])
-    return read_manifest(path, require=())
+    if path.is_dir() and not (path / "manifest.csv").is_file():
+        found = manifest_of_folder(path)
+    elif path.suffix.lower() in AUDIO_SUFFIXES and not path.is_dir():
+        found = manifest_of_files([path])
+    else:
+        rows = path / "manifest.csv" if path.is_dir() else path
+        found = read_manifest(rows, require=(), encoding=encoding, refuse=True)
+    return replace(found, follow=follow)
 
 
-def _keyed(manifest: Manifest) -> tuple[list[Clip], list[Failure]]:
-    """Give every clip of the manifest its content key; files that cannot be read are failures."""
-    clips, failures, hashes = [], [], dict[str, str | SerfeatError]()
-    stamps: dict[str, tuple[int, int]] = {}
-    speakers = manifest.rows["corpus"].astype(str) + "/" + manifest.rows["speaker"].astype(str)
-    index = zip(manifest.rows.index, speakers, strict=True)
-    for row, ((file, start, end), speaker) in enumerate(index):
-        first, last = start.total_seconds(), end.total_seconds() if end is not pd.NaT else np.nan
-        clip = Clip(file, Path(), first, last)
+def _under(limits: Limits, clip: Clip, present: Container[str]) -> Clip:
+    """Put a clip under the limits of a run.
+
+    They are part of its key: a row that was made of half a recording must not be the answer to who
+    asks for whole ones. What is known under the usual limits holds under more lenient ones.
+    """
+    if not limits.mark or (limits.lenient and clip.key in present):
+        return clip
+    return replace(clip, key=clip.key + limits.mark, limits=limits)
+
+
+def _refuse_missing(manifest: Manifest, most: int) -> None:
+    """End a run whose audio folder is not the one that the manifest was made of."""
+    gone = []
+    for file in manifest.files:
+        with suppress(SerfeatError):  # another fault, which is that file's own
+            if not os.path.lexists(manifest.path(file)):
+                gone.append(file)
+    if len(gone) > most:
+        raise ManifestError(
+            f"{len(gone)} of {len(manifest.files)} files are not there, expected at most {most} "
+            f"to be missing; the first is {gone[0]!r}",
+            where=manifest.root,
+            code="too-many-missing",
+            fix="give the folder of the audio (--root), or allow more with --max-missing",
+        )
+
+
+_Content = tuple[tuple[int, int], str | SerfeatError]  # stamp of a file, and its hash or a fault
+
+
+def _keyed(
+    manifest: Manifest, hashed: Callable[[Mapping[str, Path]], Mapping[str, _Content]]
+) -> tuple[list[Clip], list[Failure]]:
+    """Give every clip of the manifest its content key; files that cannot be read are failures.
+
+    Parameters
+    ----------
+    hashed : looks at the content of files.
+    """
+    paths: dict[str, Path] = {}
+    contents: dict[str, _Content] = {}
+    for file in manifest.files:
         try:
-            path = manifest.path(file)
-            if file not in hashes:
-                stamps[file] = stamp_of(path)
-                hashes[file] = content_hash(path)
-            content = hashes[file]
-            if isinstance(content, SerfeatError):
-                raise content
+            paths[file] = manifest.path(file)
         except SerfeatError as error:
-            hashes[file] = error
-            failures.append(clip.failure("read", error.code, str(error)))
+            contents[file] = ((0, 0), error)
+    contents.update(hashed(paths))
+    clips, failures = [], []
+    levels = (manifest.rows.index.get_level_values(n) for n in ("file", "start", "end"))
+    files, *times = levels
+    starts, ends = (np.asarray(t.total_seconds(), dtype=np.float64).tolist() for t in times)
+    ends = [np.nan if end != end else end for end in ends]  # one NaN: equal failures are equal
+    speakers = manifest.rows["corpus"].astype(str) + "/" + manifest.rows["speaker"].astype(str)
+    for row, (file, first, last, speaker) in enumerate(
+        zip(files, starts, ends, speakers, strict=True)
+    ):
+        stamp, content = contents[file]
+        if isinstance(content, SerfeatError):
+            clip = Clip(file, Path(), first, last)
+            failures.append(clip.failure("read", content.code, str(content)))
             continue
         key = Store.key(content, first, last)
-        clips.append(Clip(file, path, first, last, key, stamps[file], row, speaker))
+        clips.append(Clip(file, paths[file], first, last, key, stamp, row, speaker))
     return clips, failures
+
+
+def _hashed(
+    paths: Mapping[str, Path], *, jobs: int, engine: str, address: str
+) -> dict[str, _Content]:
+    """Look at the content of files; of many, on the workers."""
+    here = len(paths) < MANY or (jobs == 1 and engine == "processes")
+    files = list(paths)
+    tasks = [
+        [paths[f] for f in files[i : i + HASHED_AT_ONCE]]
+        for i in range(0, len(files), HASHED_AT_ONCE)
+    ]
+    results = map(contents_of, tasks) if here else run(
+        contents_of, tasks, jobs=jobs, engine=engine, address=address
+    )  # fmt: skip
+    found: list[_Content] = []
+    for task, result in zip(tasks, results, strict=True):
+        found += contents_of(task) if isinstance(result, Exception) else result
+    return dict(zip(files, found, strict=True))

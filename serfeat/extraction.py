@@ -72,7 +72,7 @@ class Extraction:
     def failures_table(self) -> pd.DataFrame:
         """One row per failure, on the same index as the features."""
         failed = self.failures
-        index = clip_index(*zip(*((f.file, f.start, f.end) for f in failed), strict=True))
+        index = clip_index(*([getattr(f, n) for f in failed] for n in ("file", "start", "end")))
         names = ["stage", "reason", "message"]
         return pd.DataFrame([[getattr(f, n) for n in names] for f in failed], index, names)
 
@@ -110,6 +110,7 @@ def joined(
     manifest: Manifest,
     clips: list[Clip],
     kept: Store,
+    sizes: Mapping[str, int],
     failures: list[Failure],
     mapped: Path | None,
     *,
@@ -117,12 +118,15 @@ def joined(
     computed_audio: float,
     began: float,
 ) -> Extraction:
-    """Put the rows into the manifest's order, under the manifest's index."""
-    sizes = kept.sizes(c.key for c in clips)
+    """Put the rows into the manifest's order, under the manifest's index.
+
+    `sizes` is key -> rows of values, of what is in the store by now.
+    """
     done = [c for c in clips if c.key in sizes]  # in the manifest's order, as `_keyed` made them
-    if len(done) + len(failures) != len(manifest.rows):
+    inputs = len(manifest.rows) + len(manifest.refused)
+    if len(done) + len(failures) != inputs:
         raise FeatureError(
-            f"{len(done)} rows and {len(failures)} failures from {len(manifest.rows)} clips",
+            f"{len(done)} rows and {len(failures)} failures from {inputs} clips",
             code="accounting",
             fix="this is a bug: please report it",
         )

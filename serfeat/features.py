@@ -29,6 +29,7 @@ from serfeat.functionals import DEFAULT_FUNCTIONALS, apply, functional
 from serfeat.lld import DESCRIPTORS
 from serfeat.lld.mfcc import centre_fit
 from serfeat.pitch import pitch
+from serfeat.reach import beyond
 from serfeat.shorttime import Descriptor, ShortTime
 from serfeat.spectrum import delta, moving_average
 from serfeat.types import Floats, Floats32, Reals
@@ -47,7 +48,10 @@ ENCODER = "encoder:"
 ENCODER_FUNCTIONALS = ("mean", "std")
 
 # Goes up when the arithmetic of functionals, deltas or of their order changes.
-VERSION = 2
+VERSION = 3
+
+# s of voice below which what is said of it rests on next to nothing
+LITTLE_VOICE = 0.100
 
 
 @dataclass(frozen=True)
@@ -201,7 +205,15 @@ class FeatureSet:
         if self.encoder is not None:
             self.encoder.require()
 
-    def compute(self, x: Reals, level: Level, *, speaker: str = "") -> Reals:
+    def compute(
+        self,
+        x: Reals,
+        level: Level,
+        *,
+        speaker: str = "",
+        recorded: int | None = None,
+        flags: list[str] | None = None,
+    ) -> Reals:
         """Compute the set on one clip at the set's rate.
 
         Parameters
@@ -209,12 +221,25 @@ class FeatureSet:
         x : (n,) mono in [-1, 1] at `sr`.
         level : ``"lld"`` or ``"functionals"``.
         speaker : "corpus/speaker" of the clip, which a condition of the test may ask for.
+        recorded : Hz, the rate at which it was recorded: columns that describe what is above the
+            half of it are NaN (`serfeat.reach`). None: at least the set's.
+        flags : receives what is odd about the clip and shows in the analysis only.
 
         Returns
         -------
         (rows, columns): a row per frame for ``"lld"``, one row for ``"functionals"``. float64, or
         float32 for the frames of a clip of more than ten minutes and for those of an encoder alone.
         """
+        values = self._computed(x, level, speaker, flags)
+        if recorded is not None and recorded < self.sr:
+            empty = beyond(self.columns(level), self.sr, recorded)
+            if empty:
+                values = np.array(values)
+                values[:, list(empty)] = np.nan
+        return values
+
+    def _computed(self, x: Reals, level: Level, speaker: str, flags: list[str] | None) -> Reals:
+        """(rows, columns) of all that the set is made of."""
         if self.augment is not None:
             x = self.augment(np.asarray(x, dtype=np.float64), self.sr, speaker=speaker)
         if self.fit:
@@ -226,11 +251,11 @@ class FeatureSet:
 
             return opensmile.compute(x, self.sr, self.external, level)
         if self.encoder is None:
-            return self._own(x, level)
+            return self._own(x, level, flags)
         theirs = self._of_encoder(self.encoder, x, level)
         if not self.chosen:
             return theirs
-        return np.concatenate([self._own(x, level), theirs], axis=1)
+        return np.concatenate([self._own(x, level, flags), theirs], axis=1)
 
     def _of_encoder(self, encoder: EncoderColumns, x: Reals, level: Level) -> Reals:
         """(rows, columns) of the encoder, at either level."""
@@ -248,12 +273,15 @@ class FeatureSet:
         """Beside descriptors, `functionals` are theirs: other statistics of a state say little."""
         return ENCODER_FUNCTIONALS if self.chosen else self.functionals
 
-    def _own(self, x: Reals, level: Level) -> Reals:
+    def _own(self, x: Reals, level: Level, flags: list[str] | None) -> Reals:
         """(rows, columns) of the descriptors."""
         whole = ShortTime(x, self.sr, self.hop) if len(x) <= LONG * self.sr else None
         own = self._frames(x) if whole is None else self._described(whole)
         if self.smooth > 1:
             own = moving_average(own, self.smooth)
+        if flags is not None and whole is not None and whole.peak > 0 and whole.knows("pitch"):
+            heard = float(pitch(whole).voiced.sum()) * self._hop
+            flags += [f"voiced for {1e3 * heard:.0f} ms only"] if heard < LITTLE_VOICE else []
         if level == "lld":
             return _with_deltas(own, self.deltas)
         voiced = None

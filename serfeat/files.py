@@ -47,8 +47,9 @@ __all__ = [
 TEMPORARY = ".serfeat-"  # what the name of an unfinished file begins with
 STALE = 3600.0  # s
 
-# What libsndfile reads and speech is kept in; lower case.
+# What libsndfile or PyAV reads and speech is kept in; lower case.
 AUDIO_SUFFIXES = (
+    *(".aac", ".amr", ".m4a", ".webm", ".wma"),
     *(".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".nist", ".ogg", ".opus", ".rf64", ".snd"),
     *(".sph", ".w64", ".wav"),
 )
@@ -80,13 +81,21 @@ def audio_files(folder: Path) -> list[str]:
                 # "._a.wav" is a Mac's resource fork and __MACOSX is full of them: no audio
                 if entry.name.startswith(".") or entry.name == "__MACOSX":
                     continue
-                if entry.is_dir():
+                if _is_folder(entry):
                     walk(Path(entry.path), (*parents, key))
                 elif entry.name.lower().endswith(AUDIO_SUFFIXES):
                     found.append(Path(entry.path).relative_to(folder).as_posix())
 
     walk(folder, ())
     return sorted(found)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder; a link to itself is none, and fails when it is opened."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def inside(file: str, root: Path, *, where: object) -> str:

@@ -19,7 +19,7 @@ from serfeat.errors import ModelError, SerfeatError
 from serfeat.files import committed
 from serfeat.models import MODELS, fit, make_model
 from serfeat.plan import Entry
-from serfeat.sequences import Sequences
+from serfeat.sequences import Sequences, read_mapped
 from serfeat.splits import Fold
 from serfeat.targets import Known
 from serfeat.types import Floats
@@ -102,7 +102,8 @@ def train_and_predict(task: Task) -> SerfeatError | None:
         _write_part(task, model, X, time.perf_counter() - start, trials)
     except Exception as error:
         return _failure(task, error)
-    unfinished.unlink(missing_ok=True)
+    for file in (unfinished, unfinished.with_name(f"{unfinished.name}.before")):
+        file.unlink(missing_ok=True)
     return None
 
 
@@ -183,19 +184,17 @@ def train_stacked(tasks: Sequence[Task]) -> list[SerfeatError | None]:
 
 def _features(stem: Path) -> Any:
     """The features of all rows, memory-mapped."""
-    X: Any = np.load(stem.with_suffix(".npy"), mmap_mode="r")
-    offsets = stem.with_suffix(".offsets")
-    return Sequences(X, np.load(offsets)) if offsets.exists() else X
+    if stem.with_name(f"{stem.name}.offsets").exists():
+        return read_mapped(stem)
+    return np.load(stem.with_name(f"{stem.name}.npy"), mmap_mode="r", allow_pickle=False)
 
 
 def _with_copies(task: Task, X: Any) -> Any:
-    """The training rows, and then their further versions."""
+    """The training rows, and then their further versions; frames stay on the disk."""
     parts = [Z[task.fold.known] for Z in (X, *map(_features, task.copies))]
     if len(parts) == 1:
         return parts[0]
-    if isinstance(X, Sequences):
-        return Sequences.of([clip for part in parts for clip in part])
-    return np.concatenate(parts)
+    return Sequences.joined(parts) if isinstance(X, Sequences) else np.concatenate(parts)
 
 
 def _repeated(task: Task, values: Any) -> Any:

@@ -17,7 +17,7 @@ Conventions
 Contents
 --------
 `Card`, `Download`    : what is known about a corpus, and where it comes from.
-`Manifest`            : rows and the folder of their audio.
+`Manifest`            : rows and the folder of their audio; `Refused`: a row that is no clip.
 `rows_from_records`   : rows from one mapping per utterance.
 `manifest_of_folder`  : all audio below a folder.
 `serfeat.manifest_csv` reads and writes manifests.
@@ -38,13 +38,14 @@ import pandas as pd
 from serfeat.errors import ManifestError, did_you_mean
 from serfeat.files import AUDIO_SUFFIXES, audio_files, inside
 from serfeat.labels import UNLABELLED
-from serfeat.table import INDEX, clip_index
+from serfeat.table import INDEX, clip_index, escaped
 
 __all__ = [
     "FOLLOW",
     "Card",
     "Download",
     "Manifest",
+    "Refused",
     "manifest_of_folder",
     "refuse_collisions",
     "rows_from_records",
@@ -112,6 +113,23 @@ class Card:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """A row of a CSV that is no clip: its name leaves the root, or its times make no sense.
+
+    Parameters
+    ----------
+    file, start, end : as they are written there (s).
+    reason, message : the error's code, and the error in one line.
+    """
+
+    file: str
+    start: float
+    end: float
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
 class Manifest:
     """Rows, and the folder that their files are relative to.
 
@@ -123,6 +141,8 @@ class Manifest:
     card : what is known about the corpus, if anything.
     roots : first folder of a file -> the folder that the rest of its name is relative to, for the
         files whose audio does not lie below `root`.
+    follow : links may lead out of the folder of the audio; `FOLLOW` allows it for all manifests.
+    refused : rows that were left out; each is a failure of an extraction.
     """
 
     rows: pd.DataFrame
@@ -130,6 +150,8 @@ class Manifest:
     name: str
     card: Card | None = None
     roots: Mapping[str, Path] = field(default_factory=dict)
+    follow: bool = False
+    refused: tuple[Refused, ...] = ()
 
     def __post_init__(self) -> None:
         if tuple(self.rows.index.names) != INDEX:
@@ -176,8 +198,9 @@ class Manifest:
         first, _, rest = file.partition("/")
         if first in self.roots:
             root, where = self.roots[first], f"{self.name}, {first}"
-            return _unlinked(root, inside(rest, root, where=where), where)
-        return _unlinked(self.root, inside(file, self.root, where=self.name), self.name)
+            return _unlinked(root, inside(rest, root, where=where), where, self.follow)
+        name = inside(file, self.root, where=self.name)
+        return _unlinked(self.root, name, self.name, self.follow)
 
     def select(self, **wanted: str | float | Iterable[Any]) -> Manifest:
         """Keep the rows whose columns have the wanted value, or one of the wanted values.
@@ -216,13 +239,13 @@ class Manifest:
 
     def with_rows(self, rows: pd.DataFrame) -> Manifest:
         """The same corpus and root with other rows."""
-        return replace(self, rows=rows)
+        return replace(self, rows=rows, refused=())
 
 
-def _unlinked(root: Path, name: str, where: str) -> Path:
+def _unlinked(root: Path, name: str, where: str, follow: bool) -> Path:
     """Path of a name below `root`, unless a link on the way leads out of it."""
     path = root / name
-    if os.environ.get(FOLLOW) != "1":
+    if not follow and os.environ.get(FOLLOW) != "1":
         real = os.path.realpath(path)
         base = os.path.realpath(root)
         if real != base and not real.startswith(base.rstrip(os.sep) + os.sep):
@@ -230,7 +253,7 @@ def _unlinked(root: Path, name: str, where: str) -> Path:
                 f"file {name!r} is behind a link that leads out of the audio folder",
                 where=where,
                 code="outside-root",
-                fix=f"give the folder that the link leads to, or set {FOLLOW}=1",
+                fix=f"give the folder that the link leads to, or allow it (--follow, {FOLLOW}=1)",
             )
     return path
 
@@ -281,9 +304,9 @@ def rows_from_records(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             continue
         values = [r.get(name) for r in records]
         if any(isinstance(v, str) for v in values) or name in TEXT:
-            table[name] = pd.Series(["" if v is None else str(v) for v in values], index).astype(
-                str
-            )
+            table[name] = pd.Series(
+                ["" if v is None else escaped(str(v)) for v in values], index
+            ).astype(str)
         else:
             table[name] = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
     return table
@@ -308,6 +331,6 @@ def manifest_of_folder(folder: str | Path) -> Manifest:
             fix=f"known suffixes: {' '.join(AUDIO_SUFFIXES)}",
         )
     refuse_collisions(files, where=root)
-    name = root.resolve().name or "folder"
+    name = escaped(root.resolve().name) or "folder"
     blank = {"corpus": name, "speaker": "", "emotion": UNLABELLED}
     return Manifest(rows_from_records([{"file": f, **blank} for f in files]), root, name)

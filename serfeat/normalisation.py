@@ -42,6 +42,7 @@ Contents
 --------
 `NORMALISATIONS`   : name -> words for the reader of a result.
 `per_speaker`      : z-score tables and frames by speaker.
+`by_speaker`       : the same for frames on the disk, of one speaker at a time.
 `single_clips`     : speakers with one clip, of whom nothing is left.
 `coverage`         : tau, and what emotions each speaker has.
 `require_coverage` : refuses a corpus that per-speaker normalisation would spoil.
@@ -58,7 +59,7 @@ normalization scheme for automatic emotion detection from speech", IEEE Trans. A
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -68,12 +69,13 @@ import pandas as pd
 from serfeat.errors import ModelError, SplitError
 from serfeat.metrics import speaker_key
 from serfeat.sequences import Sequences
-from serfeat.types import Floats
+from serfeat.types import Floats, Floats32, Ints
 
 __all__ = [
     "MOST_TAU",
     "NORMALISATIONS",
     "Coverage",
+    "by_speaker",
     "coverage",
     "per_speaker",
     "require_coverage",
@@ -123,17 +125,51 @@ def per_speaker(X: _Table, speakers: Sequence[str]) -> _Table:
     ------
     ModelError : another number of speakers than of clips.
     """
+    _require_as_many(speakers, X)
+    code = _numbered(speakers)
+    if isinstance(X, Sequences):
+        return X.with_values(_standardised(X.values, np.repeat(code, X.lengths)))
+    table: _Table = _standardised(X, code)
+    return table
+
+
+def by_speaker(X: Sequences, speakers: Sequence[str]) -> Iterator[tuple[int, Floats32]]:
+    """Yield what `per_speaker` makes of clips, with the frames of one speaker in memory at a time.
+
+    Parameters
+    ----------
+    X, speakers : as of `per_speaker`; meant for clips that are memory-mapped.
+
+    Yields
+    ------
+    (frame at which a clip begins, its frames), speaker by speaker: every clip once.
+
+    Raises
+    ------
+    ModelError : as `per_speaker`.
+    """
+    _require_as_many(speakers, X)
+    code = _numbered(speakers)
+    for number in range(int(code.max(initial=-1)) + 1):
+        rows = np.flatnonzero(code == number)
+        own = X[rows]
+        frames = _standardised(own.values, np.zeros(int(own.offsets[-1]), dtype=np.int64))
+        for row, first, length in zip(rows, own.offsets[:-1], own.lengths, strict=True):
+            yield int(X.offsets[row]), frames[first : first + length]
+
+
+def _numbered(speakers: Sequence[str]) -> Ints:
+    """(n,) a number from 0 for each speaker."""
+    return np.unique(np.asarray(speakers, dtype=str), return_inverse=True)[1].astype(np.int64)
+
+
+def _require_as_many(speakers: Sequence[str], X: Any) -> None:
     if len(speakers) != len(X):
         raise ModelError(
             f"{len(speakers)} speakers for {len(X)} clips",
             where="normalisation = speaker",
             code="length-mismatch",
         )
-    _, code = np.unique(np.asarray(speakers, dtype=str), return_inverse=True)
-    if isinstance(X, Sequences):
-        return X.with_values(_standardised(X.values, np.repeat(code, X.lengths)))
-    table: _Table = _standardised(X, code)
-    return table
 
 
 def _standardised(values: Any, code: Any) -> Any:

@@ -16,6 +16,8 @@ Contents
 --------
 `Pitch`   : F0 and normalised autocorrelation of every frame.
 `pitch`   : the analysis, memoised through the `ShortTime`.
+`candidates`, `best_path` : its two halves, frame by frame and over time.
+`tell_pitch`              : hand a `ShortTime` a contour found elsewhere (in a stream).
 `sinc_at`, `sinc_peak` : a band-limited sequence, and its maximum, between the samples.
 `tabled_peak`          : the same from an `interpolation_table`, ten times faster.
 
@@ -47,14 +49,17 @@ from serfeat.transform import autocorrelations
 from serfeat.types import Bools, Floats, Ints, Reals
 
 __all__ = [
+    "USUAL",
     "Pitch",
     "best_path",
+    "candidates",
     "check_range",
     "interpolation_table",
     "pitch",
     "sinc_at",
     "sinc_peak",
     "tabled_peak",
+    "tell_pitch",
 ]
 
 PERIODS = 3.0  # longest periods per window: fewer cannot show a period, more blur a glide
@@ -65,6 +70,8 @@ BLOCK = 512  # frames analysed at a time: their autocorrelations stay in the cac
 STEP = 1e-2  # samples between the three points of a parabola through a sinc interpolation
 # A signal that varies less than this part of its offset is rounding noise around a constant.
 CONSTANT = 1e-10
+# The defaults of `pitch`: floor and ceiling in Hz, then the costs.
+USUAL = (75.0, 600.0, 0.03, 0.45, 0.01, 0.35, 0.14)
 
 
 @dataclass(frozen=True)
@@ -166,9 +173,42 @@ def _contour(
     -------
     two (n_frames,) arrays, NaN where unvoiced.
     """
-    silence, voicing, octave_cost, octave_jump, voiced_unvoiced = costs
+    _, _, octave_cost, octave_jump, voiced_unvoiced = costs
     per_step = 0.01 * st.sr / st.hop  # the costs are given for frames 10 ms apart
     jump, change = octave_jump * per_step, voiced_unvoiced * per_step
+    lags, strengths, unvoiced = candidates(st, signal, floor, ceiling, costs)
+    chosen = best_path(lags, strengths, unvoiced, st.sr / ceiling, octave_cost, jump, change)
+    rows = np.flatnonzero(chosen >= 0)
+    f0 = np.full(st.n_frames, np.nan)
+    strength = np.full(st.n_frames, np.nan)
+    f0[rows] = st.sr / lags[rows, chosen[rows]]
+    strength[rows] = strengths[rows, chosen[rows]]
+    return f0, strength
+
+
+def candidates(
+    st: ShortTime,
+    signal: Floats,
+    floor: float,
+    ceiling: float,
+    costs: tuple[float, float, float, float, float],
+) -> tuple[Floats, Floats, Floats]:
+    """Find what `best_path` chooses from; no frame's candidates depend on another frame.
+
+    Parameters
+    ----------
+    st : the clip on its grid.
+    signal : (n,) its samples, without offset, with a peak of 1.
+    floor, ceiling : Hz.
+    costs : silence, voicing, octave_cost, octave_jump, voiced_unvoiced of `pitch`.
+
+    Returns
+    -------
+    lags in samples and strengths, (n_frames, CANDIDATES), 0 where there are fewer; and the strength
+    of the unvoiced candidate, (n_frames,).
+    """
+    silence, voicing, octave_cost, _, voiced_unvoiced = costs
+    change = voiced_unvoiced * 0.01 * st.sr / st.hop
     # Where "unvoiced" beats the best voiced candidate that could be, 1, by more than two changes of
     # voicing, no path is voiced: such a quiet frame need not be analysed.
     quietest = (1 + voicing - 2 * change) * silence / (1 + voicing)
@@ -177,13 +217,12 @@ def _contour(
     )
     # Unvoiced is a candidate as well: the better, the quieter the frame (eq. 23).
     unvoiced = voicing + np.maximum(0.0, 2 - peak * (1 + voicing) / silence)
-    chosen = best_path(lags, strengths, unvoiced, st.sr / ceiling, octave_cost, jump, change)
-    rows = np.flatnonzero(chosen >= 0)
-    f0 = np.full(st.n_frames, np.nan)
-    strength = np.full(st.n_frames, np.nan)
-    f0[rows] = st.sr / lags[rows, chosen[rows]]
-    strength[rows] = strengths[rows, chosen[rows]]
-    return f0, strength
+    return lags, strengths, unvoiced
+
+
+def tell_pitch(st: ShortTime, contour: Pitch) -> None:
+    """Let a `ShortTime` use a contour found elsewhere wherever the usual `pitch` is asked for."""
+    st.memo(("pitch", *USUAL), lambda: contour)
 
 
 def _search(

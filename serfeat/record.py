@@ -89,7 +89,9 @@ def record(
         "dimensions": list(plan.dimensions),
         "conditions": [{"name": c.name, **c.record()} for c in plan.conditions],
         "disjoint": list(plan.disjoint),
-        "manifest_sha256": hashlib.sha256(rows.to_csv().encode()).hexdigest(),
+        "manifest_sha256": hashlib.sha256(
+            rows.to_csv().encode("utf-8", "surrogateescape")
+        ).hexdigest(),
         "versions": _versions(),
         "machine": {
             "cores": available_cores(),

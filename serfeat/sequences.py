@@ -7,9 +7,10 @@ heads on sequences and classical models on tables go through the same folds and 
 Conventions
 -----------
 Where the tall array is memory-mapped it may be larger than the memory, and nothing is read before
-it is used: choosing clips only notes which (`__getitem__`), a scaler's work is done on each clip
-when it is asked for (`each_frame`), and whoever needs all frames takes them in `blocks` or a few
-`columns` at a time. The property `values` is there in both cases, and reads everything.
+it is used: choosing clips and joining them only notes which (`__getitem__`, `joined`), a scaler's
+work is done on each clip when it is asked for (`each_frame`), and whoever needs all frames takes
+them in `blocks` or a few `columns` at a time. The property `values` is there in both cases, and
+reads everything. A map that is not `large` may be read: then training is quicker.
 
 Contents
 --------
@@ -33,6 +34,7 @@ from serfeat.types import Floats32, Ints
 __all__ = ["Sequences", "read_mapped", "write_mapped"]
 
 BLOCK = 1 << 22  # values that are read at a time: 16 MiB
+IN_MEMORY = 1 << 27  # values: more of them, if on the disk, stay there: 512 MiB
 
 FrameFunction = Callable[[Any], Any]  # (frames, k) -> (frames, m), frame by frame
 
@@ -48,6 +50,7 @@ class Sequences:
     Attributes
     ----------
     mapped : whether the frames stay on the disk until they are used.
+    file : stem of the two files that hold these clips and no others; None if there are none.
     lengths : (n,) frames of each clip.
     """
 
@@ -65,6 +68,7 @@ class Sequences:
                 code="bad-offsets",
             )
         self.mapped = isinstance(values, np.memmap)
+        self.file: Path | None = None
         # A plain view of the map: slicing a np.memmap costs more than reading a short clip.
         self._base: Any = np.asarray(values)
         self._begins = np.asarray(offsets[:-1])
@@ -82,6 +86,36 @@ class Sequences:
         return cls(values, np.concatenate([[0], np.cumsum(lengths)]))
 
     @property
+    def large(self) -> bool:
+        """Whether the frames should stay on the disk: there are more than `IN_MEMORY` values."""
+        return self.mapped and int(self.offsets[-1]) * self.shape[1] > IN_MEMORY
+
+    @classmethod
+    def joined(cls, parts: Sequence[Sequences]) -> Sequences:
+        """Put the clips of several one after the other; those on the disk stay there.
+
+        Raises
+        ------
+        FeatureError : no parts, or parts of different columns.
+        """
+        if len({part.shape[1] for part in parts}) != 1:
+            raise FeatureError(
+                f"parts of {sorted({part.shape[1] for part in parts})} columns, expected one "
+                "number for all",
+                code="bad-shape",
+            )
+        if not all(part.mapped and not part._steps for part in parts):
+            return cls.of([clip for part in parts for clip in part])
+        base = _Stacked([part._base for part in parts])
+        made = parts[0]._chosen(np.arange(0))
+        made._base = base
+        shifts = zip(parts, base.begins, strict=True)
+        made._begins = np.concatenate([part._begins + shift for part, shift in shifts])
+        made.lengths = np.concatenate([part.lengths for part in parts])
+        made.offsets = np.concatenate([[0], np.cumsum(made.lengths, dtype=np.int64)])
+        return made
+
+    @property
     def values(self) -> Floats32:
         """(total_frames, k): all frames, read from the disk if they are mapped."""
         if self._contiguous and not self._steps:
@@ -91,6 +125,8 @@ class Sequences:
     @property
     def _contiguous(self) -> bool:
         """Whether the clips stand one after the other in the base."""
+        if isinstance(self._base, _Stacked):
+            return False
         ends = self._begins + self.lengths
         return bool((ends[:-1] == self._begins[1:]).all())
 
@@ -139,6 +175,17 @@ class Sequences:
             yield self._chosen(np.arange(first, end))
             first = end
 
+    def portions(self) -> Iterator[Sequences]:
+        """Yield all clips at once, or in `blocks` where they are too many for the memory."""
+        return self.blocks() if self.large else iter([self])
+
+    def parts(self) -> Iterator[tuple[int, Floats32]]:
+        """Yield (frame at which it begins, frames) in `blocks`: what `write_mapped` takes."""
+        first = 0
+        for block in self.blocks():
+            yield first, block.values
+            first += int(block.offsets[-1])
+
     def columns(self, first: int, end: int) -> Floats32:
         """(total_frames, end - first): some columns of all frames, in memory."""
         out = np.empty((int(self.offsets[-1]), end - first), dtype=np.float32)
@@ -165,6 +212,7 @@ class Sequences:
         """Some clips over the same base."""
         made = object.__new__(Sequences)
         made.mapped, made._base, made._steps = self.mapped, self._base, self._steps
+        made.file = None
         made._begins, made.lengths = self._begins[rows], self.lengths[rows]
         made.offsets = np.concatenate([[0], np.cumsum(made.lengths, dtype=np.int64)])
         return made
@@ -176,6 +224,27 @@ class Sequences:
 
     def __repr__(self) -> str:
         return f"Sequences({len(self)} clips, {self.offsets[-1]} frames, {self.shape[1]} columns)"
+
+
+class _Stacked:
+    """Several tall arrays as one that is read clip by clip; no clip lies in two of them."""
+
+    def __init__(self, bases: Sequence[Any]) -> None:
+        # A base may be such a stack itself.
+        self.bases = [b for base in bases for b in getattr(base, "bases", [base])]
+        ends = np.cumsum([len(base) for base in bases], dtype=np.int64)
+        self.begins = [0, *ends[:-1].tolist()]  # of the arrays that were given
+        self._ends = np.cumsum([len(base) for base in self.bases], dtype=np.int64)
+        self.shape = (int(ends[-1]), self.bases[0].shape[1])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, frames: slice) -> Any:
+        first = frames.start or 0
+        i = min(int(np.searchsorted(self._ends, first, "right")), len(self.bases) - 1)
+        shift = int(self._ends[i]) - len(self.bases[i])
+        return self.bases[i][first - shift : frames.stop - shift]
 
 
 # --- memory maps ----------------------------------------------------------------------------------
@@ -228,9 +297,10 @@ def read_mapped(stem: Path) -> Sequences:
     files = [stem.with_name(stem.name + suffix) for suffix in (".npy", ".offsets")]
     try:
         offsets = np.load(files[1], allow_pickle=False)
-        if not offsets[-1]:  # nothing cannot be mapped
-            return Sequences(np.load(files[0], allow_pickle=False), offsets)
-        return Sequences(np.load(files[0], mmap_mode="r", allow_pickle=False), offsets)
+        mode: Any = "r" if offsets[-1] else None  # nothing cannot be mapped
+        made = Sequences(np.load(files[0], mmap_mode=mode, allow_pickle=False), offsets)
+        made.file = stem
+        return made
     except FileNotFoundError as error:
         raise StoreError("no such frames", where=error.filename, code="missing") from None
     except (ValueError, IndexError, EOFError):

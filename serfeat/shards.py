@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -38,7 +39,9 @@ def shard(manifest: Manifest, i: int, n: int) -> Manifest:
             f"part {i} of {n}", where="shard", code="bad-shard", fix="parts are 1/n to n/n"
         )
     part = np.array([_number(clip, n) for clip in manifest.rows.index], dtype=np.int64)
-    return manifest.with_rows(manifest.rows.iloc[np.flatnonzero(part == i - 1)])
+    rows = manifest.rows.iloc[np.flatnonzero(part == i - 1)]
+    # What is no clip has no number: the first part reports it, and the others do not again.
+    return replace(manifest, rows=rows, refused=manifest.refused if i == 1 else ())
 
 
 def read_shard(text: str) -> tuple[int, int]:

@@ -181,6 +181,10 @@ class ShortTime:
             return self._peak
         return float(max(self.centred.max(), -self.centred.min()))
 
+    def knows(self, word: str) -> bool:
+        """Whether something was computed whose key begins with a word."""
+        return any(isinstance(key, tuple) and key[:1] == (word,) for key in self._memory)
+
     def memo(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return what `make` returns, computed on the first call with this `key` only."""
         if key not in self._memory:

@@ -9,7 +9,8 @@ spreadsheet cannot read ``0 days 00:00:01``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,9 +18,43 @@ import pandas as pd
 from serfeat.errors import ManifestError
 from serfeat.types import Floats
 
-__all__ = ["INDEX", "clip_index", "frame_index", "from_csv_times", "to_csv_times"]
+__all__ = [
+    "INDEX",
+    "clip_index",
+    "escaped",
+    "frame_index",
+    "from_csv_times",
+    "renamed",
+    "to_csv_times",
+    "unescaped",
+]
 
 INDEX = ("file", "start", "end")
+
+
+# Bytes of a name that are not UTF-8 are lone surrogates in Python (PEP 383); no file holds these.
+_BYTE = re.compile("[\udc80-\udcff]")
+_ESCAPED = re.compile(r"\\udc([89a-f][0-9a-f])")
+
+
+def escaped(name: str) -> str:
+    r"""Return a file name as text that can be written: a byte that is not UTF-8 becomes ``\udcff``.
+
+    >>> escaped("bad\udcff.wav") == "bad\\udcff.wav"
+    True
+    """
+    return _BYTE.sub(lambda m: f"\\u{ord(m[0]):x}", name)
+
+
+def unescaped(name: str) -> str:
+    """Undo `escaped`: the name under which the file is opened."""
+    return _ESCAPED.sub(lambda m: chr(0xDC00 + int(m[1], 16)), name) if "\\udc" in name else name
+
+
+def renamed(index: pd.MultiIndex, rule: Callable[[str], str]) -> pd.MultiIndex:
+    """Return an index with other names of files; its codes stay."""
+    names = pd.Index([rule(str(name)) for name in index.levels[0]], dtype=object)
+    return index.set_levels(names, level=0)
 
 
 def clip_index(
@@ -81,6 +116,8 @@ def frame_index(clips: pd.MultiIndex, n_frames: Sequence[int], hop: float) -> pd
 
 def to_csv_times(table: pd.DataFrame) -> pd.DataFrame:
     """Turn the index into columns, with times as decimal seconds (NaT becomes an empty cell)."""
+    if isinstance(table.index, pd.MultiIndex):
+        table = table.set_axis(renamed(table.index, escaped))
     flat = table.reset_index()
     for name in ("start", "end", "time"):
         if name in flat.columns:
@@ -90,9 +127,10 @@ def to_csv_times(table: pd.DataFrame) -> pd.DataFrame:
 
 def from_csv_times(flat: pd.DataFrame) -> pd.DataFrame:
     """Undo `to_csv_times`: set the index again from its columns."""
-    index = clip_index(flat["file"], flat["start"], flat["end"]) if "time" not in flat else None
+    files = pd.array([unescaped(str(name)) for name in flat["file"]], dtype=object)
+    index = clip_index(files, flat["start"], flat["end"]) if "time" not in flat else None
     if index is None:
-        columns = [pd.Index(flat["file"].astype(object), dtype=object)]
+        columns = [pd.Index(files, dtype=object)]
         columns += [_seconds(flat[name]) for name in ("start", "end", "time")]
         index = pd.MultiIndex.from_arrays(columns, names=[*INDEX, "time"])
     table = flat.drop(columns=[c for c in (*INDEX, "time") if c in flat])

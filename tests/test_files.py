@@ -19,10 +19,14 @@ FORMATS = {
     "OGG": (".ogg", ".opus"),
 }
 
+THROUGH_PYAV = {".aac", ".amr", ".m4a", ".webm", ".wma"}
+
 
 @pytest.mark.parametrize("suffix", AUDIO_SUFFIXES)
 def test_what_counts_as_audio_can_be_read(tmp_path: Path, suffix: str) -> None:
     """Catches a suffix that libsndfile does not know, and one that the walk does not find."""
+    if suffix in THROUGH_PYAV:
+        pytest.skip("PyAV's: tests/faults/test_recordings.py, 19")
     x = 0.5 * np.sin(2 * np.pi * 200 * np.arange(16_000) / 16_000)
     path = tmp_path / f"a{suffix}"
     kind = next((f for f, known in FORMATS.items() if suffix in known), suffix[1:].upper())

@@ -111,6 +111,7 @@ def kill_two_writers(folder: Path, kills: int, rows: int) -> int:
     return len(said)
 
 
+@pytest.mark.timeout(7200)  # a thousand of them, on a busy machine
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
 def test_kills(tmp_path: Path) -> None:
     """Rows that were said to be committed are looked for after every fifth kill, and at the end."""

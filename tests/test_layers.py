@@ -35,6 +35,7 @@ manifest_csv
 votes
 corpora
 joined
+pyav
 containers
 decoding
 audio shorttime
@@ -51,7 +52,7 @@ sohn silero
 sums turns
 contours
 lld
-families
+families reach
 disturbance crowd
 augment encoders
 condition_kinds
@@ -63,10 +64,11 @@ features
 feature_sets
 backends segments
 conditions
+cluster schedulers
 engines store sequences shards
 exports
 imports
-clips
+clips doctor
 extraction
 extract agree
 feature_tables
@@ -82,7 +84,7 @@ tuning
 leaderboard
 plan
 lint explain
-targets
+targets clues doubt
 fitting
 parts
 record
@@ -91,7 +93,10 @@ report
 runs ranking
 demo
 deploy recipe listing labs
+start
 audit
+streaming
+lab
 cli
 """
 RANK = {name: i for i, line in enumerate(ORDER.split("\n")) for name in line.split()}

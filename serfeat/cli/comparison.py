@@ -8,15 +8,35 @@ from typing import Annotated, Any
 
 import typer
 
-from serfeat.cli.screen import Consent, Jobs, Root, app, consent, out, progress_bars, words_of
+from serfeat.cli import words
+from serfeat.cli.document import print_json
+from serfeat.cli.screen import (
+    AsJson,
+    Consent,
+    Jobs,
+    Quiet,
+    Root,
+    app,
+    consent,
+    err,
+    out,
+    present,
+    probe,
+    progress_bars,
+    words_of,
+)
 from serfeat.errors import RecipeError
 from serfeat.listing import new_table
 
 
-@app.command()
+@app.command(epilog="Example: serfeat compare mine.toml --entry svm --seeds 0,1,2")
 def compare(
     recipes: Annotated[
-        list[str], typer.Argument(help="A .toml file, or the name of a shipped recipe; or several.")
+        list[str],
+        typer.Argument(
+            help="A .toml file, or the name of a shipped recipe; or several.",
+            autocompletion=words.recipes,
+        ),
     ],
     root: Root = None,
     output: Annotated[
@@ -25,23 +45,43 @@ def compare(
     ] = None,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Another parameter: timnet.epochs=60, or epochs=60 for all."),
+        typer.Option(
+            "--set",
+            help="Another parameter: timnet.epochs=60, or epochs=60 for all.",
+            autocompletion=words.settings,
+        ),
     ] = None,
     corpus: Annotated[
         list[str] | None,
-        typer.Option(help="Another corpus than the recipe's; repeated: all of them together."),
+        typer.Option(
+            help="Another corpus than the recipe's; repeated: all of them together.",
+            autocompletion=words.corpora,
+        ),
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option("--entry", help="Run this entry alone; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--entry", help="Run this entry alone; repeatable.", autocompletion=words.entries
+        ),
     ] = None,
     seeds: Annotated[str, typer.Option(help="In place of the recipe's: 0,1,2")] = "",
     listen: Annotated[
         bool, typer.Option(help="Decode the recordings, to find equal and nearly equal ones.")
     ] = True,
+    engine: Annotated[
+        str, typer.Option(help="processes or dask", autocompletion=words.one_of("engines"))
+    ] = "processes",
+    address: Annotated[str, typer.Option(help="Scheduler of the dask engine.")] = "",
     jobs: Jobs = 0,
     accept_opensmile_licence: Consent = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Run recipes: every entry on the same folds, predictions, scores and a report page."""
+    """Run recipes: every entry on the same folds, predictions, scores and a report page.
+
+    With --json: a list of {recipe, folder, report, labels, synthetic, leaderboard: [{protocol,
+    entry, normalisation, control, uar, uar_low, uar_high, ...}]}, one per recipe.
+    """
     from serfeat.compare import compare as run_plan
     from serfeat.recipe import find_recipe, read_recipe
 
@@ -60,14 +100,49 @@ def compare(
         folder = output or Path("runs") / name
         if output is not None and len(recipes) > 1:
             folder = output / name
+        probe(folder, folder=True)
         plans.append((f"serfeat compare {recipe}{options}", path, read, plan, folder))
+    done = []
     for command, path, read, plan, folder in plans:
         recordings = read.manifest(path, root=root)
-        with progress_bars() as report:
+        with progress_bars(quiet=quiet) as report:
             run_plan(
-                recordings, plan, folder, jobs=jobs, report=report, command=command, listen=listen
-            )
-        _show(folder)
+                recordings, plan, folder, jobs=jobs, report=report, command=command, listen=listen,
+                engine=engine, address=address,
+            )  # fmt: skip
+        if as_json:
+            done.append(_scores(folder, path))
+        else:
+            _show(folder)
+    if as_json:
+        print_json(done)
+
+
+def _scores(folder: Path, recipe: Path) -> dict[str, Any]:
+    """Write a run's page, and return its leaderboard for a program."""
+    from serfeat.report import write_report
+
+    page = write_report(folder)
+    record, board = _stored(folder)
+    return {
+        "recipe": recipe,
+        "folder": folder,
+        "report": page,
+        "labels": record["labels"],
+        "synthetic": bool(record["corpus"].get("synthetic", False)),
+        "leaderboard": board,
+    }
+
+
+def _stored(folder: Path) -> tuple[dict[str, Any], Any]:
+    """Read a run's record and its leaderboard."""
+    import json
+
+    import pandas as pd
+
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    scores = pd.read_csv(folder / "leaderboard.csv", keep_default_na=False, na_values=[""])
+    return record, scores
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -94,12 +169,7 @@ def _show(folder: Path, places: str = "") -> None:
 
 def _print_leaderboard(folder: Path) -> None:
     """Print the scores that the report has just computed, with the marks that they carry."""
-    import json
-
-    import pandas as pd
-
-    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    scores = pd.read_csv(folder / "leaderboard.csv", keep_default_na=False, na_values=[""])
+    record, scores = _stored(folder)
     print_row = _ratings_row if record["dimensions"] else _emotions_row
     for protocol, part in scores.groupby("protocol", sort=False):
         marks = str(part["marks"].iloc[0]).split("; ") if part["marks"].notna().all() else []
@@ -150,28 +220,33 @@ def _interval(low: float, high: float) -> str:
     return f"{low:.3f}-{high:.3f}" if low == low else "not defined"
 
 
-@app.command()
+@app.command(epilog="Example: serfeat report runs/mine")
 def report(folder: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
     """Write the report page of a stored run again."""
     from serfeat.report import write_report
 
+    present(folder)
     out.print(f"report: {write_report(folder)}", markup=False)
 
 
-@app.command()
+@app.command(epilog="Example: serfeat lint mine.toml")
 def lint(
-    target: Annotated[str, typer.Argument(help="A recipe, or the folder of a run.")],
+    target: Annotated[
+        str,
+        typer.Argument(help="A recipe, or the folder of a run.", autocompletion=words.recipes),
+    ],
     root: Root = None,
     jobs: Jobs = 0,
     listen: Annotated[
         bool, typer.Option(help="Decode the recordings, to find equal and nearly equal ones.")
     ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Look for leaks: before training in a recipe, afterwards in a run. Exit code 1: found one."""
     from serfeat.audit import lint_any
 
-    with progress_bars() as report:
+    with progress_bars(quiet=quiet) as report:
         lines, code = lint_any(
             target, root=root, jobs=jobs, listen=listen, json_text=as_json, report=report
         )
@@ -180,7 +255,7 @@ def lint(
     raise typer.Exit(code)
 
 
-@app.command()
+@app.command(epilog="Example: serfeat runs runs/emodb runs/emodb_heads")
 def runs(
     folders: Annotated[
         list[Path] | None,
@@ -192,18 +267,18 @@ def runs(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Picture of the ranks, .svg")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List stored runs, compare two of them entry by entry, or rank entries over corpora."""
     from serfeat import runs as stored
 
     given = folders or [Path("runs")]
     if len(given) > 2:
-        _print_ranks(given, output)
+        _print_ranks(given, output, as_json=as_json)
         return
     found = stored.compare_runs(*given) if len(given) == 2 else stored.list_runs(given[0])
     if as_json:
-        out.print(stored.as_json(found), markup=False)
+        print_json(found)
         return
     header, *rows = stored.as_rows(found)
     table = new_table(*header)
@@ -212,12 +287,34 @@ def runs(
     out.print(table)
 
 
-def _print_ranks(folders: Sequence[Path], output: Path | None) -> None:
-    """Print the average ranks over corpora, and draw them."""
+def _print_ranks(folders: Sequence[Path], output: Path | None, *, as_json: bool) -> None:
+    """Print the average ranks over corpora, and draw them.
+
+    With --json: {entries: [{entry, rank, scores: {corpus: uar}}], friedman_f, friedman_p,
+    words}.
+    """
     from serfeat.files import committed
     from serfeat.ranking import as_svg, rank_runs
 
     ranking = rank_runs(folders)
+    if output is not None:
+        with committed(output) as temporary:
+            temporary.write_text(as_svg(ranking), encoding="utf-8")
+        (err if as_json else out).print(f"-> {output}", markup=False)
+    if as_json:
+        ranks = ranking.ranks.items()
+        print_json(
+            {
+                "entries": [
+                    {"entry": e, "rank": rank, "scores": dict(ranking.scores[e])}
+                    for e, rank in ranks
+                ],
+                "friedman_f": ranking.test.f,
+                "friedman_p": ranking.test.f_p,
+                "words": ranking.words,
+            }
+        )
+        return
     table = new_table("entry", "average rank", *ranking.scores.index)
     for entry, rank in ranking.ranks.items():
         table.add_row(entry, f"{rank:.2f}", *(f"{u:.3f}" for u in ranking.scores[entry]))
@@ -227,19 +324,21 @@ def _print_ranks(folders: Sequence[Path], output: Path | None) -> None:
         markup=False,
     )
     out.print(ranking.words, markup=False)
-    if output is not None:
-        with committed(output) as temporary:
-            temporary.write_text(as_svg(ranking), encoding="utf-8")
-        out.print(f"-> {output}", markup=False)
 
 
-@app.command()
+@app.command(epilog="Example: serfeat demo -o runs/demo")
 def demo(
-    output: Annotated[Path, typer.Option("-o", "--output")] = Path("runs/demo"),
-    engine: Annotated[str, typer.Option(help="source-filter, or praat (real words)")] = (
-        "source-filter"
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of speech and run.")] = (
+        Path("runs/demo")
     ),
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="source-filter, or praat (real words)", autocompletion=words.one_of("speech")
+        ),
+    ] = "source-filter",
     jobs: Jobs = 0,
+    quiet: Quiet = False,
 ) -> None:
     """Make the embedded corpus and run the main job on it. Synthetic: says nothing about people."""
     from serfeat.compare import compare as run_plan
@@ -247,7 +346,8 @@ def demo(
     from serfeat.manifest_csv import read_manifest
     from serfeat.recipe import find_recipe, read_recipe
 
-    with progress_bars() as report:
+    probe(output, folder=True)
+    with progress_bars(quiet=quiet) as report:
         made = make_corpus(
             output / "speech" / engine,
             engine=engine,

@@ -8,15 +8,23 @@ from typing import Annotated
 
 import typer
 
-from serfeat.cli.screen import app, out, words_of
+from serfeat.cli import words
+from serfeat.cli.screen import app, out, probe, words_of
 from serfeat.errors import SerfeatError, did_you_mean
 
 
-@app.command()
+@app.command(epilog="Example: serfeat export features.csv -o f.arff --manifest speech.csv")
 def export(
     table: Annotated[Path, typer.Argument(help="A .parquet or .csv that serfeat wrote.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="File or folder to write.")],
-    name: Annotated[str, typer.Option("--format", help="See `serfeat list formats`.")] = "auto",
+    name: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="See `serfeat list formats`.",
+            autocompletion=words.one_of("export formats"),
+        ),
+    ] = "auto",
     manifest: Annotated[
         Path | None, typer.Option(help="Manifest whose columns are the labels.")
     ] = None,
@@ -26,16 +34,26 @@ def export(
     from serfeat.exports import export_file
     from serfeat.manifest_csv import read_manifest
 
+    if name not in words.WORDS["export formats"]:
+        raise did_you_mean("format", name, words.WORDS["export formats"])
+    probe(output)
     rows = None if manifest is None else read_manifest(manifest, require=())
     done = export_file(table, output, format=name, manifest=rows, labels=words_of(labels))
     out.print(f"{table} -> {output} ({done})", markup=False)
 
 
-@app.command("import")
+@app.command("import", epilog="Example: serfeat import theirs.arff -o theirs.parquet")
 def import_(
     source: Annotated[Path, typer.Argument(help="Features or a manifest of another tool.")],
     output: Annotated[Path, typer.Option("-o", "--output", help=".parquet or .csv")],
-    name: Annotated[str, typer.Option("--format", help="See `serfeat list formats`.")] = "auto",
+    name: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="See `serfeat list formats`.",
+            autocompletion=words.one_of("import formats"),
+        ),
+    ] = "auto",
     root: Annotated[Path | None, typer.Option(help="Folder of the audio.")] = None,
 ) -> None:
     """Read openSMILE, ARFF, audformat, nkululeko, EmoBox or NeMo files as tables and manifests."""
@@ -46,6 +64,7 @@ def import_(
     known = ("auto", *TABLE_FORMATS, *MANIFEST_FORMATS)
     if name not in known:
         raise did_you_mean("format", name, known)
+    probe(output)
     found = None
     if name in TABLE_FORMATS:
         found = read_table_of(source, format=name, root=root)

@@ -3,21 +3,47 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from serfeat.cli.screen import Jobs, Root, app, err, out, print_failures, progress_bars
+from serfeat.cli import words
+from serfeat.cli.document import print_json, records
+from serfeat.cli.screen import (
+    AsJson,
+    Jobs,
+    Quiet,
+    Root,
+    app,
+    err,
+    out,
+    present,
+    print_failures,
+    probe,
+    progress_bars,
+)
 from serfeat.errors import did_you_mean, printable
 
+if TYPE_CHECKING:
+    from serfeat.deploy import Predictions
 
-@app.command()
+
+@app.command(epilog="Example: serfeat train mine.toml --entry svm -o model/")
 def train(
-    recipe: Annotated[str, typer.Argument(help="A .toml file, or the name of a shipped recipe.")],
-    entry: Annotated[str, typer.Option(help="Name of one of the recipe's entries.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="A .toml file, or the name of a shipped recipe.", autocompletion=words.recipes
+        ),
+    ],
+    entry: Annotated[
+        str,
+        typer.Option(help="Name of one of the recipe's entries.", autocompletion=words.entries),
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the model.")],
     root: Root = None,
     jobs: Jobs = 0,
+    quiet: Quiet = False,
 ) -> None:
     """Train one entry of a recipe on all its recordings and store the model."""
     from serfeat.deploy import train as train_entry
@@ -28,8 +54,9 @@ def train(
     entries = {e.name: e for e in read.plan().entries}
     if entry not in entries:
         raise did_you_mean("entry", entry, entries, where=path)
+    probe(output, folder=True)
     corpus = read.manifest(path, root=root)
-    with progress_bars() as report:
+    with progress_bars(quiet=quiet) as report:
         train_entry(
             corpus,
             entries[entry],
@@ -41,24 +68,36 @@ def train(
     out.print(f"{entry} trained on {len(corpus.rows)} recordings -> {output}", markup=False)
 
 
-@app.command()
+@app.command(epilog="Example: serfeat predict model/ new.wav other_folder/")
 def predict(
     model: Annotated[Path, typer.Argument(help="Folder of a model.")],
     sources: Annotated[list[Path], typer.Argument(help="Audio files and folders.")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help=".parquet or .csv")] = None,
     jobs: Jobs = 1,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Print the emotion of each recording, with the probability of every label."""
+    """Print the emotion of each recording, with the probability of every label.
+
+    With --json: {predictions: [{file, start, end, prediction, probabilities: {label: p}}],
+    failures: [{file, reason, message}], remarks, licence, trained_on}; of a model of numbers, a
+    prediction has a value under each dimension's name instead.
+    """
     from serfeat.deploy import predict as predict_files
     from serfeat.store import write_table
 
-    result = predict_files(model, sources, jobs=jobs)
-    labels = [c.removeprefix("p_") for c in result.table.columns if c.startswith("p_")]
-    numbers = [] if labels else list(result.table.columns)
-    for (file, *_), row in result.table.iterrows():
-        chances = "  ".join(f"{label} {row['p_' + label]:.2f}" for label in labels)
-        said = row.get("prediction", "  ".join(f"{name} {row[name]:.2f}" for name in numbers))
-        typer.echo(f"{printable(file)}\t{said}\t{chances}".rstrip())  # rich would expand the tabs
+    for path in (model, *sources):
+        present(path)
+    if output is not None:
+        probe(output)
+    with progress_bars(quiet=quiet) as report:
+        result = predict_files(
+            model, sources, jobs=jobs, progress=lambda done, total: report("clips", done, total)
+        )
+    if as_json:
+        print_json(_said(result))
+    else:
+        _print_predictions(result)
     if output is not None:
         about = {"licence": result.licence, "trained_on": dict(result.trained_on)}
         write_table(result.table, output, provenance=about)
@@ -71,7 +110,34 @@ def predict(
         raise typer.Exit(2)
 
 
-@app.command()
+def _print_predictions(result: Predictions) -> None:
+    """Print a line per recording: its name, what is said of it, how likely."""
+    labels = [c.removeprefix("p_") for c in result.table.columns if c.startswith("p_")]
+    numbers = [] if labels else list(result.table.columns)
+    for (file, *_), row in result.table.iterrows():
+        chances = "  ".join(f"{label} {row['p_' + label]:.2f}" for label in labels)
+        said = row.get("prediction", "  ".join(f"{name} {row[name]:.2f}" for name in numbers))
+        typer.echo(f"{printable(file)}\t{said}\t{chances}".rstrip())  # rich would expand the tabs
+
+
+def _said(result: Predictions) -> dict[str, Any]:
+    """Return predictions for a program."""
+    chances = [c for c in result.table.columns if c.startswith("p_")]
+    rows = records(result.table)
+    for row in rows if chances else ():
+        row["probabilities"] = {c.removeprefix("p_"): row.pop(c) for c in chances}
+    return {
+        "predictions": rows,
+        "failures": [
+            {"file": f.file, "reason": f.reason, "message": f.message} for f in result.failures
+        ],
+        "remarks": list(result.remarks),
+        "licence": result.licence,
+        "trained_on": dict(result.trained_on),
+    }
+
+
+@app.command(epilog="Example: serfeat distil wavlm-base-plus/ speech.csv -o student/")
 def distil(
     encoder: Annotated[str, typer.Argument(help="A WavLM: a directory, or a name on the hub.")],
     manifest: Annotated[Path, typer.Argument(help="Manifest of speech; labels are not read.")],
@@ -86,6 +152,7 @@ def distil(
     from serfeat.manifest_csv import read_manifest
     from serfeat.vesper import distil as teach
 
+    probe(output, folder=True)
     heard, failures = waveforms(read_manifest(manifest, root=root, require=()))
     history = teach(encoder, output, heard, n_layers=layers, epochs=epochs, batch_size=batch_size)
     print_failures(failures)

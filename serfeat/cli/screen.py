@@ -1,30 +1,43 @@
-"""What every command shares: the terminal, options, progress, tables of a frame, failures."""
+"""What every command shares: the terminal, options, progress, tables of a frame, failures.
+
+`out` is for results and `err` for all else. Neither writes an escape code into a file or a pipe
+unless ``FORCE_COLOR`` asks for it; ``NO_COLOR`` and ``TERM=dumb`` are obeyed (rich does both).
+"""
 
 from __future__ import annotations
 
+import difflib
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+from serfeat.cli import progress, words
+from serfeat.cli.panels import Panels
+from serfeat.cli.progress import Report
+from serfeat.errors import ManifestError, RecipeError, SerfeatError, printable
 from serfeat.listing import new_table
 
 if TYPE_CHECKING:
     from serfeat.extract import Failure
 
 __all__ = [
+    "AsJson",
     "Consent",
     "Jobs",
+    "Quiet",
     "Root",
     "app",
     "consent",
     "err",
+    "nearest_name",
     "out",
+    "present",
     "print_failures",
     "print_frame",
     "probe",
@@ -34,6 +47,7 @@ __all__ = [
 
 app = typer.Typer(
     name="serfeat",
+    cls=Panels,
     help="Speech emotion recognition: features you can trust, comparisons you can believe.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -44,7 +58,13 @@ PIPE_WIDTH = shutil.get_terminal_size((160, 40)).columns  # COLUMNS where it is 
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
+# How codes begin of errors whose place is a file or folder that may not be there.
+ABSENT = ("missing", "unreadable", "not-a-model", "not-a-store")
+LONGEST = 4096  # characters of a name that a disk is asked about
+
 Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes; 0 uses all cores.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Root = Annotated[Path | None, typer.Option(help="Folder of the corpus's audio.")]
 Consent = Annotated[
     bool,
@@ -76,13 +96,53 @@ def consent(accepted: bool) -> None:
         accept_licence()
 
 
-def probe(output: Path) -> None:
-    """Refuse an output that cannot be written, before the work and not after it."""
+def probe(output: Path, *, folder: bool = False) -> None:
+    """Refuse an output that cannot be written, before the work and not after it.
+
+    Folders that were made for this are taken away again.
+
+    Parameters
+    ----------
+    folder : the output is a folder that files go into.
+    """
     from serfeat.files import committed
 
-    attempt = committed(output)
+    place = output / "probe" if folder else output
+    made = [parent for parent in place.parents if not parent.exists()]
+    attempt = committed(place)
     with suppress(_Probed), attempt:
         raise _Probed
+    for parent in made:
+        with suppress(OSError):
+            parent.rmdir()
+
+
+def present(path: Path) -> None:
+    """Refuse a file or folder that is not there, before anything heavy is loaded.
+
+    Raises
+    ------
+    ManifestError : code ``missing``.
+    """
+    if not path.exists() and not path.is_symlink():
+        raise ManifestError("no such file or folder", where=path, code="missing")
+
+
+def nearest_name(error: SerfeatError) -> str:
+    """Say which file or folder may have been meant by one that is not there; "" if none is near."""
+    path = Path(error.where)
+    if not error.code.startswith(ABSENT) or not 0 < len(error.where) < LONGEST:
+        return ""
+    try:
+        if path.exists():
+            return ""
+        there = [p.name for p in path.parent.iterdir() if not p.name.startswith(".")]
+    except (OSError, ValueError):  # no folder either; a name that no disk takes
+        return ""
+    if isinstance(error, RecipeError) and path.name == error.where:
+        there += words.recipes("")
+    near = difflib.get_close_matches(path.name, there, n=1, cutoff=0.6)
+    return f"; did you mean {printable(str(path.with_name(near[0])))}?" if near else ""
 
 
 class _Probed(Exception):  # noqa: N818 - no error: it makes `committed` take its file away again
@@ -99,38 +159,6 @@ def print_failures(failures: Sequence[Failure], table: Path | None = None) -> No
         err.print(f"all failures -> {table}", markup=False)
 
 
-@contextmanager
-def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Show one bar per stage on a terminal, one line per stage elsewhere."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    if not err.is_terminal:
-        finished: set[str] = set()
-
-        def line(stage: str, done: int, total: int) -> None:
-            if done >= total and stage not in finished:
-                finished.add(stage)
-                err.print(f"{stage}: {done} of {total}", markup=False)
-
-        yield line
-        return
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        TimeElapsedColumn(), TimeRemainingColumn(), console=err,
-    ) as bars:  # fmt: skip
-        known: dict[str, Any] = {}
-
-        def update(stage: str, done: int, total: int) -> None:
-            group = stage.split(":")[0]
-            if group not in known:
-                known[group] = bars.add_task(stage, total=total)
-            bars.update(known[group], completed=done, total=total, description=stage)
-
-        yield update
+def progress_bars(*, quiet: bool = False) -> AbstractContextManager[Report]:
+    """Show on standard error how far each stage is; see `serfeat.cli.progress`."""
+    return progress.progress_bars(err, quiet=quiet)

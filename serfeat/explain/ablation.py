@@ -14,6 +14,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import pandas as pd
 
@@ -81,11 +83,17 @@ def narrowed(whole: Extraction, name: str) -> Extraction:
     place = {column: i for i, column in enumerate(whole.features.columns(whole.level))}
     columns = [place[column] for column in part.columns(whole.level)]
     values = whole.values
-    if isinstance(values, Sequences):
-        kept: Sequences | object = values.with_values(values.values[:, columns])
+    if columns == list(range(len(place))):
+        kept: Sequences | object = values
+    elif isinstance(values, Sequences):
+        kept = values.each_frame(partial(_columns_of, columns))
     else:
         kept = values[:, columns]
     return replace(whole, features=part, values=kept)  # type: ignore[arg-type]
+
+
+def _columns_of(columns: list[int], frames: Any) -> Any:
+    return frames[:, columns]
 
 
 def ablation(

@@ -66,10 +66,20 @@ def permuted(
     orders = [rng.permutation(len(X)) for _ in range(repeats)]
     said: dict[str, list[Any]] = {"": [np.asarray(model.predict(X))]}
     for family, places in families.items():
-        said[family] = [
-            np.asarray(model.predict(exchanged(X, list(places), order))) for order in orders
-        ]
+        said[family] = [_predicted(model, X, list(places), order) for order in orders]
     return said
+
+
+def _predicted(model: Any, X: Any, places: Sequence[int], order: Ints) -> Any:
+    """What a model says of exchanged rows; clips that are too many for the memory, in blocks."""
+    if not (isinstance(X, Sequences) and X.large):
+        return np.asarray(model.predict(exchanged(X, places, order)))
+    said, first = [], 0
+    for block in X.blocks():
+        rows = np.arange(first, first + len(block))
+        said.append(np.asarray(model.predict(_with_columns_of(X, places, rows, order[rows]))))
+        first += len(block)
+    return np.concatenate(said)
 
 
 def exchanged(X: Any, places: Sequence[int], order: Ints) -> Any:
@@ -85,9 +95,14 @@ def exchanged(X: Any, places: Sequence[int], order: Ints) -> Any:
         values = np.array(X)
         values[:, places] = values[order][:, places]
         return values
+    return _with_columns_of(X, places, np.arange(len(order)), order)
+
+
+def _with_columns_of(X: Sequences, places: Sequence[int], rows: Ints, others: Ints) -> Sequences:
+    """Some clips, each with the columns `places` of another."""
     clips = []
-    for i, j in enumerate(order):
-        clip, other = np.array(X[i]), X[int(j)]
+    for i, j in zip(rows, others, strict=True):
+        clip, other = np.array(X[int(i)]), X[int(j)]
         frames = np.arange(len(clip)) % len(other)
         clip[:, places] = other[frames][:, places]
         clips.append(clip)

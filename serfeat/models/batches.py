@@ -14,12 +14,13 @@ Contents
 `padded`   : tensors of some clips.
 `logits`   : a module applied to all clips.
 `outputs`  : the same for every task of a multi-task module.
+`Room`     : halves what does not fit into the memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -30,7 +31,9 @@ from serfeat.errors import ModelError
 from serfeat.sequences import Sequences
 from serfeat.types import Floats32, Ints
 
-__all__ = ["POOL", "as_clips", "batches", "logits", "outputs", "padded"]
+__all__ = ["POOL", "Room", "as_clips", "batches", "logits", "outputs", "padded"]
+
+Done = TypeVar("Done")
 
 POOL = 8  # batches that are sorted by length together
 
@@ -109,6 +112,76 @@ def padded(
     return torch.from_numpy(x).to(device), torch.from_numpy(lengths).to(device)
 
 
+class Room:
+    """How many padded frames fit into the memory, as far as it has been tried.
+
+    Attributes
+    ----------
+    most : padded frames of a batch (clips times the longest); infinite until one did not fit.
+    """
+
+    def __init__(self) -> None:
+        self.most = float("inf")
+
+    def each(
+        self,
+        work: Callable[[Ints], Done],
+        rows: Ints,
+        lengths: Ints,
+        *,
+        again: Callable[[], object] = lambda: None,
+    ) -> list[Done]:
+        """Do some work on clips, in as few parts as fit; what it gives for each part, in order.
+
+        Parameters
+        ----------
+        work : is given positions of clips.
+        rows, lengths : positions, and the frames of every clip.
+        again : undoes what was begun; the work begins anew with smaller parts.
+
+        Raises
+        ------
+        ModelError : code ``memory``: not even one clip fits.
+        """
+        while True:
+            try:
+                return [work(part) for part in self._parts(rows, lengths)]
+            except (MemoryError, RuntimeError) as error:
+                if not _out_of_memory(error):
+                    raise
+            again()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            self._halve(rows, lengths)
+
+    def _halve(self, rows: Ints, lengths: Ints) -> None:
+        largest = max(self._parts(rows, lengths), key=lambda p: len(p) * int(lengths[p].max()))
+        if len(largest) == 1:
+            raise ModelError(
+                f"a clip of {int(lengths[largest].max())} frames does not fit into the memory",
+                code="memory",
+                fix="cut long recordings into segments, or take a smaller network",
+            )
+        self.most = len(largest) * int(lengths[largest].max()) / 2
+
+    def _parts(self, rows: Ints, lengths: Ints) -> Iterator[Ints]:
+        """Yield halves, and halves of them, until each fits or is a clip."""
+        if len(rows) == 1 or len(rows) * int(lengths[rows].max()) <= self.most:
+            yield rows
+            return
+        half = len(rows) // 2
+        yield from self._parts(rows[:half], lengths)
+        yield from self._parts(rows[half:], lengths)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether it says that memory was wanting: torch's errors for that are of many kinds."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    words = str(error).lower()
+    return "out of memory" in words or "can't allocate memory" in words
+
+
 def logits(module: nn.Module, clips: Sequences, batch_size: int) -> Tensor:
     """(n, n_classes) float64 on the CPU, in the order of the clips; sets evaluation mode."""
     return _applied(module, lambda x, n: {"": module(x, n)}, clips, batch_size)[""]
@@ -129,9 +202,14 @@ def _applied(
     module.eval()
     order = np.argsort(clips.lengths, kind="stable")
     parts: list[Mapping[str, Tensor]] = []
+    room = Room()
+
+    def applied(rows: Ints) -> dict[str, Tensor]:
+        x, lengths = padded(clips, rows, device)
+        return {k: v.double().cpu() for k, v in call(x, lengths).items()}
+
     with torch.inference_mode():
         for begin in range(0, len(order), batch_size):
-            x, lengths = padded(clips, order[begin : begin + batch_size], device)
-            parts.append({k: v.double().cpu() for k, v in call(x, lengths).items()})
+            parts += room.each(applied, order[begin : begin + batch_size], clips.lengths)
     back = torch.from_numpy(np.argsort(order))
     return {name: torch.cat([part[name] for part in parts])[back] for name in parts[0]}

@@ -103,13 +103,11 @@ class GMMClassifier(ClassifierMixin, BaseEstimator):
         self.classes_ = np.unique(labels)
         self.n_features_in_ = X.shape[1]
         if self.unvoiced_column is not None:
-            self.threshold_ = _between(X.values[:, self.unvoiced_column])
-        frames = {}
-        for label in self.classes_:
-            own = self._frames(X[np.flatnonzero(labels == label)]).values.astype(np.float64)
-            if self.max_frames is not None and len(own) > self.max_frames:
-                own = own[np.sort(rng.choice(len(own), self.max_frames, replace=False))]
-            frames[label] = own
+            column = self.unvoiced_column % X.shape[1]
+            self.threshold_ = _between(X.columns(column, column + 1))
+        frames = {
+            label: self._drawn(X[np.flatnonzero(labels == label)], rng) for label in self.classes_
+        }
         if not self.ubm:
             self.mixtures_ = [self._mixture(own, f"of {label}") for label, own in frames.items()]
             return self
@@ -120,10 +118,30 @@ class GMMClassifier(ClassifierMixin, BaseEstimator):
     def log_likelihood(self, X: Sequences) -> Floats:
         """(n, classes) sum over the clip's frames of log p(x_t | c)."""
         check_is_fitted(self)
-        X = self._frames(X)
-        frames = X.values.astype(np.float64)
-        per_frame = np.stack([m.score_samples(frames) for m in self.mixtures_], axis=1)
-        return np.asarray(np.add.reduceat(per_frame, X.offsets[:-1], axis=0), dtype=np.float64)
+        sums = [np.empty((0, len(self.mixtures_)))]
+        for portion in X.portions():
+            own = self._frames(portion)
+            frames = own.values.astype(np.float64)
+            per_frame = np.stack([m.score_samples(frames) for m in self.mixtures_], axis=1)
+            sums.append(np.add.reduceat(per_frame, own.offsets[:-1], axis=0))
+        return np.concatenate(sums)
+
+    def _drawn(self, X: Sequences, rng: np.random.Generator) -> Floats:
+        """(<= max_frames, k) frames of the clips of one class, drawn at random if there are more.
+
+        The clips are read twice, a portion at a time: to count their frames, and to take some.
+        """
+        counts = [int(self._frames(portion).offsets[-1]) for portion in X.portions()]
+        total = sum(counts)
+        drawn = np.arange(total)
+        if self.max_frames is not None and total > self.max_frames:
+            drawn = np.sort(rng.choice(total, self.max_frames, replace=False))
+        begins = np.cumsum([0, *counts])
+        parts = []
+        for begin, end, portion in zip(begins[:-1], begins[1:], X.portions(), strict=True):
+            here = drawn[(drawn >= begin) & (drawn < end)] - begin
+            parts.append(self._frames(portion).values[here].astype(np.float64))
+        return np.concatenate(parts)
 
     def _frames(self, X: Sequences) -> Sequences:
         """Return the voiced frames, without the column that tells them; all if there is none."""

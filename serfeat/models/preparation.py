@@ -35,7 +35,7 @@ WITHOUT_SCALING = {
     "plain": "plain",
 }
 
-IN_MEMORY = 1 << 27  # values of frames on the disk: 1 GiB as float64, with a few copies of it
+PIECE = 1 << 24  # values that are worked on at a time: 128 MiB as float64, with a few copies of it
 
 _STANDARD = ("standard", "unscaled")  # with indicators, without constant columns
 _SCALED = ("standard", "scaled")
@@ -75,10 +75,12 @@ class FramePreparation(TransformerMixin, BaseEstimator):
     def fit(self, X: Sequences, y: Any = None) -> FramePreparation:  # noqa: ARG002
         """Learn medians, means and standard deviations of the frames of `X`.
 
-        Frames on the disk that are too many for the memory are taken a few columns at a time.
+        A few columns are taken at a time: the copies that medians need stay small.
         """
         self.n_features_in_ = X.shape[1]
-        learnt = [_learn(X, *piece, self.way) for piece in _pieces(X)]
+        # Read once where they fit; a choice of clips is not copied again for every piece.
+        source = X if X.large else Sequences(X.values, X.offsets)
+        learnt = [_learn(source, *piece, self.way) for piece in _pieces(X)]
         median, missing, keep, shown, absent = zip(*learnt, strict=True)
         self.median_ = np.concatenate(median)
         self.missing_ = np.flatnonzero(np.concatenate(missing))
@@ -93,9 +95,14 @@ class FramePreparation(TransformerMixin, BaseEstimator):
 
         Where the frames are too many for the memory this is done to each clip when it is asked for.
         """
-        if _is_large(X):
+        if X.large:
             return X.each_frame(self._prepared)
-        return X.with_values(self._prepared(X.values))
+        values = X.values
+        made = np.empty((len(values), len(self.mean_)), dtype=np.float32)
+        step = max(1, PIECE // max(1, made.shape[1]))
+        for first in range(0, len(values), step):
+            made[first : first + step] = self._prepared(values[first : first + step])
+        return X.with_values(made)
 
     def _prepared(self, frames: Any) -> Floats32:
         values = frames.astype(np.float64)
@@ -105,15 +112,13 @@ class FramePreparation(TransformerMixin, BaseEstimator):
         return np.asarray((whole - self.mean_) / self.scale_, dtype=np.float32)
 
 
-def _is_large(X: Sequences) -> bool:
-    return X.mapped and int(X.offsets[-1]) * X.shape[1] > IN_MEMORY
-
-
 def _pieces(X: Sequences) -> list[tuple[int, int]]:
     """Cut the columns so that the frames of each piece fit into the memory."""
     k = X.shape[1]
-    width = max(1, IN_MEMORY // max(1, int(X.offsets[-1]))) if _is_large(X) else k
-    return [(first, min(k, first + width)) for first in range(0, k, width)] or [(0, 0)]
+    # Never a column alone beside others: NumPy adds it up in another order, with other bits.
+    width = max(2, PIECE // max(1, int(X.offsets[-1])))
+    cuts = list(range(0, max(1, k - 1), width)) or [0]
+    return list(zip(cuts, [*cuts[1:], k], strict=True))
 
 
 def _learn(X: Sequences, first: int, end: int, way: str) -> tuple[Any, ...]:
@@ -124,9 +129,8 @@ def _learn(X: Sequences, first: int, end: int, way: str) -> tuple[Any, ...]:
     (columns,) medians; whether there is an indicator; whether the column is kept;
     (2, kept) and (2, indicators) means and deviations of what they become.
     """
-    values = (X.values if (first, end) == (0, X.shape[1]) else X.columns(first, end)).astype(
-        np.float64
-    )
+    frames = X.columns(first, end) if X.mapped else X.values[:, first:end]
+    values = frames.astype(np.float64, order="C")
     undefined = np.isnan(values)
     with np.errstate(invalid="ignore"):
         filled = np.where(undefined.all(axis=0), 0.0, values)

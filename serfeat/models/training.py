@@ -6,23 +6,31 @@ An epoch is one pass over the training clips in batches of similar length. A *st
 epochs with its own optimiser (AMRWC is trained in two). The selection decides whose weights stay:
 ``"last"`` those after the last epoch, else those of the epoch with the best score. After every
 `every` epochs the whole state goes into one file (weights, optimiser, random states, history), and
-a training that finds such a file goes on from there, to the same bits.
+a training that finds such a file goes on from there, to the same bits. The file before it is kept
+(`before`), for the day on which the newest one is damaged: that costs epochs and no result.
+
+A batch that does not fit into the memory is halved until it does, and its gradients are added up:
+the step is that of the whole batch (but for batch normalisation, whose statistics are then those of
+the parts, and dropout, which draws again).
 
 Contents
 --------
 `Stage`     : optimiser, rate and length of a run of epochs.
 `Trained`   : history and the epoch whose weights were kept.
 `train`     : the loop.
+`before`    : where the checkpoint before the newest is.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +41,13 @@ from torch import Tensor, nn
 from serfeat.errors import ModelError
 from serfeat.files import committed
 from serfeat.models.augmentation import Augmentation
-from serfeat.models.batches import batches, padded
+from serfeat.models.batches import Room, batches, padded
 from serfeat.models.objectives import Objective
 from serfeat.models.optimizers import make_optimizer
 from serfeat.sequences import Sequences
 from serfeat.types import Ints
 
-__all__ = ["Stage", "Trained", "train"]
+__all__ = ["Stage", "Trained", "before", "train"]
 
 History = list[dict[str, Any]]
 
@@ -139,10 +147,11 @@ def train(
 
     Raises
     ------
-    ModelError : the training diverged.
+    ModelError : the training diverged; a clip does not fit into the memory.
     """
     rng = np.random.default_rng(seed)
     state = Trained()
+    room = Room()
     total = sum(s.epochs for s in stages)
     stored = _read(checkpoint, identity)
     pretrain: Any = getattr(module, "pretrain", None)
@@ -177,7 +186,7 @@ def train(
             start = time.perf_counter()
             loss, accuracy = _epoch(
                 module, optimizer, clips, rows, objective, stage, epoch - before - 1,
-                rng=rng, clip_norm=clip_norm, half=half, augmentation=augmentation,
+                rng=rng, clip_norm=clip_norm, half=half, augmentation=augmentation, room=room,
             )  # fmt: skip
             _refuse_divergence(module, loss, epoch)
             value = None if score is None else score(module)
@@ -219,6 +228,7 @@ def _epoch(
     clip_norm: float | None,
     half: bool,
     augmentation: Augmentation | None,
+    room: Room,
 ) -> tuple[float, float | None]:
     """One pass over `rows`; return mean loss and accuracy (None without labels)."""
     device = next(module.parameters()).device
@@ -226,11 +236,11 @@ def _epoch(
     module.train()
     loss_sum, right = torch.zeros((), device=device), torch.zeros((), device=device)
     cuts = batches(clips.lengths[rows], stage.batch_size, rng)
-    for step, batch in enumerate(cuts):
-        for group in optimizer.param_groups:
-            group["lr"] = stage.rate(done + (step + 0.5) / len(cuts))
-        x, lengths = padded(clips, rows[batch], device)
-        positions = torch.from_numpy(rows[batch]).to(device)
+
+    def learn(batch: Ints, whole: int) -> tuple[Tensor, Tensor]:
+        """Add the gradients of a batch, or of a part of one; return its loss and right answers."""
+        x, lengths = padded(clips, batch, device)
+        positions = torch.from_numpy(batch).to(device)
         partner, share = None, 1.0
         if augmentation is not None:
             mixed = augmentation(x, lengths, rng)
@@ -240,13 +250,23 @@ def _epoch(
         loss = objective.loss(outputs, positions)
         if partner is not None:
             loss = share * loss + (1 - share) * objective.loss(outputs, positions[partner])
+        (loss if len(batch) == whole else loss * (len(batch) / whole)).backward()  # type: ignore[no-untyped-call]
+        return loss.detach() * len(batch), objective.right(outputs, positions)
+
+    for step, batch in enumerate(cuts):
+        for group in optimizer.param_groups:
+            group["lr"] = stage.rate(done + (step + 0.5) / len(cuts))
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        for loss, correct in room.each(
+            partial(learn, whole=len(batch)),
+            rows[batch],
+            clips.lengths,
+            again=lambda: optimizer.zero_grad(set_to_none=True),
+        ):
+            loss_sum, right = loss_sum + loss, right + correct
         if clip_norm is not None:
             nn.utils.clip_grad_norm_(module.parameters(), clip_norm)
         optimizer.step()
-        loss_sum += loss.detach() * len(batch)
-        right = right + objective.right(outputs, positions)
     accuracy = float(right) / len(rows)
     return float(loss_sum) / len(rows), None if math.isnan(accuracy) else accuracy
 
@@ -263,6 +283,23 @@ def _refuse_divergence(module: nn.Module, loss: float, epoch: int) -> None:
 
 
 # ------------------------------------------------------------------------------------ checkpoints
+FORMAT = 2  # of a checkpoint; one of another format is as good as none
+
+
+def before(checkpoint: Path) -> Path:
+    """Where the checkpoint before the newest one is kept."""
+    return checkpoint.with_name(f"{checkpoint.name}.before")
+
+
+def _digest(tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> str:
+    """SHA-256 of a checkpoint's content."""
+    digest = hashlib.sha256(json.dumps(card, sort_keys=True).encode())
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
 def _write(
     path: Path,
     identity: str,
@@ -284,6 +321,7 @@ def _write(
     if device.type == "cuda":
         tensors["random.cuda"] = torch.cuda.get_rng_state(device)
     card = {
+        "format": FORMAT,
         "identity": identity,
         "epoch": epoch,
         "history": state.history,
@@ -292,23 +330,34 @@ def _write(
         "rng": rng.bit_generator.state,
     }
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    if path.exists():
+        path.replace(before(path))
     with committed(path) as temporary:
-        save_file(tensors, temporary, metadata={"card": json.dumps(card)})
+        metadata = {"card": json.dumps(card), "sha256": _digest(tensors, card)}
+        save_file(tensors, temporary, metadata=metadata)
 
 
 def _read(path: Path | None, identity: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Read a checkpoint of this very training; None if there is none (or only a broken one)."""
-    if path is None or not path.exists():
+    """Read the newest good checkpoint of this very training; None if there is none."""
+    if path is None:
         return None
+    found = (_read_one(file, identity) for file in (path, before(path)) if file.exists())
+    return next((stored for stored in found if stored is not None), None)
+
+
+def _read_one(path: Path, identity: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Read a checkpoint; None if it is damaged, or of another training or format."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
             card: dict[str, Any] = json.loads(file.metadata()["card"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            if card["format"] != FORMAT or file.metadata()["sha256"] != _digest(tensors, card):
+                return None
     except (SafetensorError, KeyError, ValueError, TypeError, OSError):
-        return None  # it costs the epochs since the beginning, and no result
-    return (tensors, card) if card.get("identity") == identity else None
+        return None  # it costs the epochs since the one before, and no result
+    return (tensors, card) if card["identity"] == identity else None
 
 
 def _restore(

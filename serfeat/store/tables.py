@@ -16,7 +16,7 @@ import pandas as pd
 
 from serfeat.errors import StoreError
 from serfeat.files import committed, sha256
-from serfeat.table import from_csv_times, to_csv_times
+from serfeat.table import escaped, from_csv_times, renamed, to_csv_times, unescaped
 
 __all__ = ["read_metadata", "read_table", "write_table"]
 
@@ -65,7 +65,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
         table: pd.DataFrame = pq.read_table(path).to_pandas()
         if isinstance(table.index, pd.MultiIndex):  # pandas 3 reads text as its own dtype
-            table.index = table.index.set_levels(table.index.levels[0].astype(object), level=0)
+            table.index = renamed(table.index, unescaped)
         return table
     flat = pd.read_csv(path, dtype={"file": str}, keep_default_na=False, na_values=[""])
     return from_csv_times(flat)
@@ -97,6 +97,8 @@ def _write_parquet(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if isinstance(table.index, pd.MultiIndex):
+        table = table.set_axis(renamed(table.index, escaped))
     arrow = pa.Table.from_pandas(table)
     fields = [
         f.with_metadata({b"unit": units[f.name].encode()}) if f.name in units else f

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import soundfile as sf
 
-__all__ = ["CASES", "SR", "bomb", "hiss", "tone", "wav"]
+__all__ = ["CASES", "SR", "bomb", "hiss", "through_pyav", "tone", "wav"]
 
 SR = 16_000
 
@@ -197,16 +198,53 @@ def formats(folder: Path) -> Made:
     return made | {"a.opus": "W lossy codec (OPUS)"}
 
 
-def needs_ffmpeg(folder: Path) -> Made:
+def through_pyav(path: Path, container: str, codec: str, rate: int) -> bytes:
+    """Write a tone as a telephone or a browser does, and return its bytes."""
+    import av
+
+    x = tone(sr=rate).astype(np.float32)[None]
+    sound = av.AudioFrame.from_ndarray(x, format="fltp", layout="mono")
+    sound.sample_rate = rate
+    with av.open(str(path), "w", format=container) as out:
+        stream = out.add_stream(codec, rate=rate)
+        stream.codec_context.layout = "mono"
+        form = stream.codec_context.format
+        waiting = av.AudioFifo()
+        for frame in av.AudioResampler(format=form, layout="mono", rate=rate).resample(sound):
+            waiting.write(frame)
+        done = 0
+        size = stream.codec_context.frame_size or 1024
+        while (frame := waiting.read(size, partial=True)) is not None:
+            frame.pts, done = done, done + frame.samples
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path.read_bytes()
+
+
+def of_telephones(folder: Path) -> Made:
+    """Read through PyAV where it is installed; else refused, and the message names the extra."""
     contents = {
-        "a.m4a": b"\x00\x00\x00\x20ftypM4A " + bytes(50),
-        "a.webm": b"\x1a\x45\xdf\xa3" + bytes(50),
-        "a.amr": b"#!AMR\n" + bytes(50),
-        "a.aac": b"\xff\xf1\x50\x80" + bytes(50),
+        "b.m4a": b"\x00\x00\x00\x20ftypM4A " + bytes(50),
+        "b.webm": b"\x1a\x45\xdf\xa3" + bytes(50),
+        "b.aac": b"\xff\xf1\x50\x80" + bytes(50),
     }
     for name, content in contents.items():
         (folder / name).write_bytes(content)
-    return dict.fromkeys(contents, "E unsupported")
+    if find_spec("av") is None:
+        return dict.fromkeys(contents, "E unsupported")
+    import av
+
+    made = {"b.m4a": "E bad-header", "b.webm": "E bad-header", "b.aac": "E bad-header"}
+    whole = through_pyav(folder / "a.webm", "webm", "libopus", 48_000)
+    (folder / "half.webm").write_bytes(whole[: len(whole) // 2])
+    through_pyav(folder / "a.m4a", "ipod", "aac", 16_000)
+    through_pyav(folder / "alac.m4a", "ipod", "alac", 16_000)
+    made |= {"a.webm": "W lossy codec (OPUS)", "half.webm": "E truncated"}
+    made |= {"a.m4a": "W lossy codec (AAC)", "alac.m4a": "R"}
+    if "libopencore_amrnb" in av.codecs_available:
+        through_pyav(folder / "a.amr", "amr", "libopencore_amrnb", 8_000)
+        made["a.amr"] = "W lossy codec (AMRNB)"
+    return made
 
 
 def telephone_codecs(folder: Path) -> Made:
@@ -340,7 +378,7 @@ CASES: dict[int, Callable[[Path], Made]] = {
     16: impostors,
     17: wrong_suffix,
     18: formats,
-    19: needs_ffmpeg,
+    19: of_telephones,
     20: telephone_codecs,
     22: encodings,
     24: odd_chunks,

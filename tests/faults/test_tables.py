@@ -111,9 +111,46 @@ def test_refused(tmp_path: Path, case: str, capsys: pytest.CaptureFixture[str]) 
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_072_encoding_can_be_named(tmp_path: Path) -> None:
+def test_072_encoding_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Here and on the command line, whose message without it names the option; exit code 65."""
     path = put(tmp_path, GOOD.replace("b.wav", "ä.wav").encode("latin-1"))
     assert read_manifest(path, encoding="latin-1").files[1] == "ä.wav"
+    wav(tmp_path / "a.wav")
+    wav(tmp_path / "ä.wav")
+    command = ["extract", str(path), "-o", str(tmp_path / "t.csv"), "--features", "zcr"]
+    assert main(command) == 65
+    assert "--encoding latin-1" in capsys.readouterr().err
+    assert main([*command, "--encoding", "latin-1"]) == 0
+    assert main([*command, "--encoding", "latin-9000"]) == 65
+    files = pd.read_csv(tmp_path / "t.csv")["file"]
+    assert list(files) == ["a.wav", "ä.wav"]
+
+
+def test_083_and_084_cost_their_rows_only(tmp_path: Path) -> None:
+    """An extraction lists them and goes on: rows + failures = rows of the CSV, in every shard too.
+
+    A comparison and a check refuse the manifest (above).
+    """
+    from serfeat.extract import as_manifest
+    from serfeat.shards import shard
+
+    wav(tmp_path / "a.wav")
+    rows = ["a.wav,0,0.5", "../b.wav,0,0.5", "/etc/passwd,0,", "~/c.wav,,", "http://h/d.wav,,"]
+    rows += ["a.wav,0.7,0.2", "a.wav,-1,0.5", "a.wav,0.5,9", "../b.wav,1,2"]
+    path = put(tmp_path, "file,start,end\n" + "".join(f"{r}\n" for r in rows))
+    result = extract(path, "zcr", store=tmp_path / "s")
+    assert len(result.index) == 1
+    assert [(f.file, f.reason) for f in result.failures] == [
+        *((name, "outside-root") for name in ("../b.wav", "/etc/passwd", "~/c.wav")),
+        *(("http://h/d.wav", "outside-root"), ("a.wav", "bad-times"), ("a.wav", "bad-times")),
+        *(("../b.wav", "outside-root"), ("a.wav", "bad-segment")),
+    ]
+    assert "line 7: start 0.7 s and end 0.2 s" in result.failures[4].message
+    assert len(result.failures_table) == 8
+    parts = [
+        extract(shard(as_manifest(path), i, 3), "zcr", store=tmp_path / "s") for i in (1, 2, 3)
+    ]
+    assert sum(len(p.failures) for p in parts) == 8
 
 
 def test_079_exports_carry_rows_and_a_checksum(tmp_path: Path) -> None:
@@ -145,6 +182,11 @@ def test_085_missing_files_are_counted(tmp_path: Path, capsys: pytest.CaptureFix
     assert "1 clips" in (said := capsys.readouterr()).out
     assert "2 failures" in said.out
     assert main([*command, "--max-failures", "2"]) == 0
+    assert main([*command, "--max-failures", "2", "--max-missing", "2"]) == 0
+    (tmp_path / "t.csv").unlink()
+    assert main([*command, "--max-failures", "2", "--max-missing", "1"]) == 2
+    assert "2 of 3 files are not there" in capsys.readouterr().err
+    assert not (tmp_path / "t.csv").exists()  # before any work
 
 
 def test_086_labels_can_be_mapped(tmp_path: Path) -> None:
@@ -165,6 +207,30 @@ def test_088_many_rows(tmp_path: Path) -> None:
 
     seconds(100)
     assert seconds(40_000) < 30 * max(seconds(5_000), 0.02)
+
+
+def test_088_rows_are_encoded_as_they_are_read(tmp_path: Path) -> None:
+    """100 000 rows with 50 speakers: the text is never whole in memory, and each text is once.
+
+    What Python allocates at the peak of reading is at most 4 times the file; the cells as lists of
+    texts were 12 times.
+    """
+    import tracemalloc
+
+    rows = "".join(f"d/{i:06d}.wav,speaker{i % 50},anger,text{i % 9}\n" for i in range(100_000))
+    path = put(tmp_path, "file,speaker,emotion,text_id\n" + rows)
+    from serfeat.cells import read_cells
+
+    tracemalloc.start()
+    cells = read_cells(path, encoding="utf-8", require=())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(cells.columns["speaker"].texts) == 50
+    assert cells.columns["speaker"].codes.nbytes == 400_000
+    assert peak < 8 * path.stat().st_size
+    read = read_manifest(path).rows
+    assert len(read) == 100_000
+    assert read["speaker"].iloc[73] == "speaker23"
 
 
 def test_089_other_columns_in_one_store(tmp_path: Path) -> None:
