@@ -267,7 +267,7 @@ def test_one_speaks_and_sees_it(browser, address, width, tmp_path):
     page.wait_for_function(
         "() => parseFloat(document.querySelector('#live-facts').textContent.split('·').at(-1)) > 3"
     )
-    assert page.evaluate("document.querySelector('#live-level').value") > -60
+    page.wait_for_function("() => document.querySelector('#live-level').value > -50")
     assert re.search(r"\b0 dropped", facts.inner_text())
     said = page.locator("#live-said").inner_text()
     assert said.split(" ")[0] in {"anger", "neutral", "sadness", "unknown"}

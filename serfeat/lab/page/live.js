@@ -212,10 +212,10 @@ function take(seen, found, parts, about, unsent) {
   const last = found.moments.at(-1);
   if (!last) return;
   parts.said.textContent = last.label === "unknown" ? `unknown (${last.reason})` : last.label || "–";
-  parts.values.replaceChildren(...seen.names.map((name, i) => {
+  parts.values.replaceChildren(...seen.names.map((name) => {
     const words = document.createElement("span");
     words.className = "number";
-    words.textContent = `${"●◆▲■✚★▼◇"[i % 8]} ${name} ${(last.values[name] ?? NaN).toFixed(2)}`
+    words.textContent = `${name} ${(last.values[name] ?? NaN).toFixed(2)}`
       .replace("NaN", "–");
     return words;
   }));
@@ -236,6 +236,13 @@ function draw(parts, seen) {
     layers: [{ kind: "line", x: seen.times, y: seen.rms, color: "--c1" }] });
   if (parts.chancesCard.hidden) return;
   plot(parts.chances, { x, y: { label: "probability", range: [0, 1] },
-    layers: seen.names.map((name, i) => ({ kind: "line", x: seen.moments.map((m) => m.time),
-      y: seen.moments.map((m) => m.values[name] ?? NaN), color: COLOURS[i % 8], width: 2 })) });
+    layers: seen.names.flatMap((name, i) => {
+      const y = seen.moments.map((m) => m.values[name] ?? NaN);
+      const color = COLOURS[i % 8];
+      const times = seen.moments.map((m) => m.time);
+      const named = Number.isFinite(y.at(-1)); // the name stands at the end of its line
+      return [{ kind: "line", x: times, y, color, width: 2 },
+        named && { kind: "text", x: [times.at(-1)], y: [y.at(-1) + 0.06], text: [name], color,
+          align: times.at(-1) - x.range[0] > 2 ? "right" : "left" }];
+    }) });
 }
