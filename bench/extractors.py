@@ -32,9 +32,9 @@ from serfeat.functionals import apply
 from serfeat.jit import COMPILED
 from serfeat.lld import DESCRIPTORS
 from serfeat.manifest import Manifest
-from serfeat.pitch import pitch
-from serfeat.resonances import resonances
 from serfeat.shorttime import ShortTime
+from serfeat.signal.pitch import pitch
+from serfeat.signal.resonances import resonances
 from serfeat.store import Row, Store
 
 TURN = 16  # files that a contender does before the next one has its turn

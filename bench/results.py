@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from serfeat.matrix import cross_matrix, trained_on
-from serfeat.paired import paired_gap
 from serfeat.report.run import read_run
-from serfeat.robustness import noise_curve
+from serfeat.statistics.matrix import cross_matrix, trained_on
+from serfeat.statistics.paired import paired_gap
+from serfeat.statistics.robustness import noise_curve
 
 BY_SPEAKER = "_by_speaker"
 

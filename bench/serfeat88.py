@@ -29,9 +29,9 @@ from serfeat.functionals import apply
 from serfeat.lld import DESCRIPTORS, opensmile
 from serfeat.manifest import Manifest
 from serfeat.metrics import confusion, uar_of
-from serfeat.pitch import pitch
 from serfeat.serfeat88 import SERFEAT88
 from serfeat.shorttime import ShortTime
+from serfeat.signal.pitch import pitch
 from serfeat.spectrum import moving_average
 from serfeat.stats import bootstrap_over_groups
 from serfeat.types import Floats

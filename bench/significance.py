@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, ndtr
 
-from serfeat.significance import TESTS, Hits, compare_hits
+from serfeat.statistics.significance import TESTS, Hits, compare_hits
 from serfeat.stats import bootstrap_over_groups
 
 ALIKE = 0.7  # correlation of two entries' speaker effects

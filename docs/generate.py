@@ -25,7 +25,7 @@ from made.schema import recipes  # noqa: E402
 from made.sets import feature_sets, formats  # noqa: E402
 from made.words import glossary  # noqa: E402
 
-from serfeat.condition_kinds import KINDS  # noqa: E402
+from serfeat.conditions.kinds import KINDS  # noqa: E402
 from serfeat.corpora import CORPORA  # noqa: E402
 from serfeat.feature_sets import FEATURE_SETS  # noqa: E402
 from serfeat.functionals import FUNCTIONALS  # noqa: E402

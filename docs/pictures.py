@@ -21,8 +21,8 @@ from matplotlib.figure import Figure
 
 from serfeat.demo import Utterance, utterance
 from serfeat.lld import DESCRIPTORS
-from serfeat.pitch import pitch
 from serfeat.shorttime import Descriptor, ShortTime
+from serfeat.signal.pitch import pitch
 from serfeat.types import Bools, Floats
 
 SPOKEN = ("s1", "neutral", "t6")  # a woman; voiced and unvoiced sounds, stops, a pause

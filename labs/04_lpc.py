@@ -11,7 +11,7 @@ import numpy as np
 
 from serfeat.demo import sustained
 from serfeat.labs import check, hear
-from serfeat.prediction import levinson
+from serfeat.signal.prediction import levinson
 
 FORMANTS = (730.0, 1090.0, 2440.0, 3500.0, 4500.0)
 vowel = sustained(FORMANTS, f0=110.0, seconds=0.6)

@@ -13,8 +13,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from serfeat.compare import compare
+from serfeat.compare.leaderboard import leaderboard
 from serfeat.labs import check, speech
-from serfeat.leaderboard import leaderboard
 from serfeat.manifest_csv import read_manifest
 from serfeat.metrics import confusion
 from serfeat.metrics import per_speaker as score_speakers

@@ -35,8 +35,8 @@ from serfeat.errors import FeatureError, SerfeatError
 from serfeat.lld import DESCRIPTORS
 from serfeat.lld.backends import BACKENDS, require
 from serfeat.manifest import Manifest
-from serfeat.pitch import pitch
 from serfeat.shorttime import Descriptor, ShortTime
+from serfeat.signal.pitch import pitch
 from serfeat.types import Bools, Floats32
 
 __all__ = ["COLUMNS", "agree", "shown"]

@@ -41,9 +41,9 @@ from serfeat.lint import (
 from serfeat.listening import recordings
 from serfeat.manifest import Manifest
 from serfeat.plan import Plan
+from serfeat.protocols.twins import twins_of
 from serfeat.recipe import find_recipe, read_recipe
 from serfeat.splits import PROTOCOLS, Fold, folds
-from serfeat.twins import twins_of
 
 __all__ = ["lint_any", "lint_recipe", "lint_run", "recordings"]
 

@@ -27,10 +27,10 @@ import numpy as np
 
 from serfeat.allocator import keep_freed_memory
 from serfeat.audio import MIN_DURATION, USUAL, Limits, content_hash, load_audio
+from serfeat.audio.pyav import available
 from serfeat.engines import lost, time_budget
 from serfeat.errors import AudioError, SerfeatError, printable
 from serfeat.features import FeatureSet, Level
-from serfeat.pyav import available
 from serfeat.store import FailedRow, Row
 
 __all__ = [

@@ -10,16 +10,16 @@ What is stationary counts as noise: a clip of one held tone is silent afterwards
 
 Method
 ------
-The power of the noise is tracked bin by bin (`serfeat.noise`), the prior SNR of speech is
+The power of the noise is tracked bin by bin (`serfeat.signal.noise`), the prior SNR of speech is
 decision-directed, and the spectrum is multiplied by the gain that minimises the expected squared
 error of the amplitude ("stsa", [1]) or of its logarithm ("log_mmse", [2]; quieter noise, and a
-little more of the speech lost), or by the Wiener gain. Formulas: `serfeat.gains`.
+little more of the speech lost), or by the Wiener gain. Formulas: `serfeat.signal.gains`.
 
 Contents
 --------
 `denoise` : a signal without its noise.
 `Preparation`, `PREPARATIONS` : steps that change samples but never time.
-`GAINS`, `stsa_gain`, `log_mmse_gain`, `wiener_gain` : from `serfeat.gains`.
+`GAINS`, `stsa_gain`, `log_mmse_gain`, `wiener_gain` : from `serfeat.signal.gains`.
 
 Sources
 -------
@@ -41,7 +41,8 @@ import scipy.fft
 from numpy.typing import ArrayLike
 
 from serfeat.errors import AudioError, FeatureError, did_you_mean
-from serfeat.gains import (
+from serfeat.shorttime import BLOCK, window
+from serfeat.signal.gains import (
     GAINS,
     LOWEST_SNR,
     MEMORY_S,
@@ -50,8 +51,7 @@ from serfeat.gains import (
     suppress,
     wiener_gain,
 )
-from serfeat.noise import FASTEST, QUIETEST, Tracker, first_noise, track
-from serfeat.shorttime import BLOCK, window
+from serfeat.signal.noise import FASTEST, QUIETEST, Tracker, first_noise, track
 from serfeat.types import Floats
 from serfeat.vad import madd
 
@@ -87,7 +87,8 @@ def denoise(
     x : (n,) mono signal.
     sr : Hz.
     gain : which of `GAINS`.
-    noise : ``"mmse"`` follows the noise (`serfeat.noise`); ``"initial"`` takes the first 120 ms.
+    noise : ``"mmse"`` follows the noise (`serfeat.signal.noise`); ``"initial"`` takes the first 120
+        ms.
     length : s, the window.
     memory : s, time constant of the prior SNR: longer gives less musical noise and softer onsets.
     lowest_snr : dB, the floor of the prior SNR, and so about the most that noise is attenuated.

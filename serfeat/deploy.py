@@ -12,6 +12,7 @@ import pandas as pd
 
 from serfeat import doubt
 from serfeat.audio import load_audio
+from serfeat.compare.targets import known_of
 from serfeat.errors import ModelError, SerfeatError
 from serfeat.extract import Failure, Progress, extract, manifest_of_files
 from serfeat.feature_sets import feature_set
@@ -22,7 +23,6 @@ from serfeat.models import MODELS, fit, make_model
 from serfeat.models.storage import load_model, save_model
 from serfeat.normalisation import FEW_CLIPS, per_speaker, require_coverage, require_speakers
 from serfeat.plan import Entry, Plan
-from serfeat.targets import known_of
 from serfeat.tuning import tuned
 from serfeat.types import Floats32
 

@@ -28,9 +28,9 @@ from serfeat.errors import FeatureError, did_you_mean
 from serfeat.functionals import DEFAULT_FUNCTIONALS, apply, functional
 from serfeat.lld import DESCRIPTORS
 from serfeat.lld.mfcc import centre_fit
-from serfeat.pitch import pitch
 from serfeat.reach import beyond
 from serfeat.shorttime import Descriptor, ShortTime
+from serfeat.signal.pitch import pitch
 from serfeat.spectrum import delta, moving_average
 from serfeat.types import Floats, Floats32, Reals
 

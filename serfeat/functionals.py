@@ -45,9 +45,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from serfeat.contours import Contours
 from serfeat.errors import FeatureError, did_you_mean
-from serfeat.sums import ratio
+from serfeat.signal.contours import Contours
+from serfeat.signal.sums import ratio
 from serfeat.types import Bools, Floats
 
 __all__ = [
@@ -128,7 +128,7 @@ _VALUES = (
     ),
 )
 
-# The peaks and valleys stand out by a tenth of the range: see `serfeat.turns`.
+# The peaks and valleys stand out by a tenth of the range: see `serfeat.signal.turns`.
 _TIMES = (
     F("slope", "slope of the least-squares line", "{u}/s", lambda c: c.slope),
     F("line_error", "rms deviation from the least-squares line", "{u}", lambda c: c.line_error),

@@ -19,7 +19,7 @@ in `per_class`; in `precisions_of` and `rates` it is NaN. What cannot be compute
 warning: no clip, an AUC with a class that never occurs, a correlation of a constant.
 
 Pooled scores come from all clips of a protocol at once; means over folds are another number, since
-a fold may lack a class. Both are reported (see `uar_over_folds`, `serfeat.leaderboard`).
+a fold may lack a class. Both are reported (see `uar_over_folds`, `serfeat.compare.leaderboard`).
 
 Contents
 --------

@@ -24,9 +24,9 @@ from pathlib import Path
 import pandas as pd
 
 from serfeat.errors import StoreError
-from serfeat.rank_tests import Friedman, average_ranks, critical_difference, friedman
 from serfeat.report.run import read_run
-from serfeat.significance_plot import (
+from serfeat.statistics.rank_tests import Friedman, average_ranks, critical_difference, friedman
+from serfeat.statistics.significance_plot import (
     critical_difference_alt,
     draw_critical_difference,
     plot_height,

@@ -58,8 +58,8 @@ from serfeat.manifest_csv import read_manifest
 from serfeat.models import Task, make_model, model_parameters
 from serfeat.normalisation import NORMALISATIONS
 from serfeat.plan import ChosenProtocol, Entry, Plan
-from serfeat.spaces import space_of
 from serfeat.splits import PROTOCOLS
+from serfeat.tuning.spaces import space_of
 
 __all__ = ["Recipe", "find_recipe", "read_recipe"]
 

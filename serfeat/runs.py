@@ -19,7 +19,7 @@ Contents
 
 Sources
 -------
-The paired interval is that of `serfeat.paired`.
+The paired interval is that of `serfeat.statistics.paired`.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from serfeat.compare.leaderboard import leaderboard
 from serfeat.errors import SerfeatError, StoreError
-from serfeat.leaderboard import leaderboard
-from serfeat.paired import clean_rows, paired_gap, same_clips
-from serfeat.paired_tests import holm
+from serfeat.statistics.paired import clean_rows, paired_gap, same_clips
+from serfeat.statistics.paired_tests import holm
 
 __all__ = ["as_json", "as_rows", "compare_runs", "list_runs"]
 
@@ -142,7 +142,7 @@ def _board(run: Path, info: Mapping[str, Any]) -> pd.DataFrame:
         return pd.read_csv(written, keep_default_na=False, na_values=[""])
     predictions = pd.read_parquet(source)
     if "target" in predictions and (predictions["target"] != "emotion").any():
-        from serfeat.dimensions import dimension_board  # only runs on ratings need it
+        from serfeat.statistics.dimensions import dimension_board  # only runs on ratings need it
 
         board = dimension_board(predictions)
         return board[board["condition"] == "clean"] if "condition" in board else board

@@ -30,11 +30,11 @@ from serfeat.audio import load_audio
 from serfeat.errors import AudioError, FeatureError, SerfeatError, did_you_mean
 from serfeat.manifest import Manifest
 from serfeat.shorttime import ShortTime
-from serfeat.silero import silero_vad
-from serfeat.sohn import sohn_vad
 from serfeat.table import clip_index
 from serfeat.types import Bools, Floats
 from serfeat.vad import SILENCE, runs, three_way
+from serfeat.vad.silero import silero_vad
+from serfeat.vad.sohn import sohn_vad
 
 __all__ = ["METHODS", "Segmentation", "segment_manifest", "speech_segments"]
 

@@ -8,10 +8,10 @@ The last axis is the axis of bins, lags, bands or coefficients; any axes before 
 Contents
 --------
 scales       : `hz_to_mel`, `mel_to_hz`, `hz_to_bark`, `bark_to_hz`, `hz_to_erb_rate`, `erb`
-banks        : `mel_filterbank`; `serfeat.bands` weights spectra by it
+banks        : `mel_filterbank`; `serfeat.signal.bands` weights spectra by it
 transforms   : `dct_ortho`, `autocorrelation`, `delta`
 
-Linear prediction from an autocorrelation is `serfeat.prediction`.
+Linear prediction from an autocorrelation is `serfeat.signal.prediction`.
 
 Sources
 -------

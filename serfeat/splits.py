@@ -7,7 +7,7 @@ Where only the rows can tell (a column of folds, a published pack), it is found 
 
 `PROTOCOLS` is the table: name -> `Protocol`. The bare acronym LOSO is not used: speakers, sessions
 and sentences can all be "left out". The protocols of papers, with their exact speaker lists, are
-`serfeat.packs`; near-duplicate recordings on both sides are found by `serfeat.twins`.
+`serfeat.packs`; near-duplicate recordings on both sides are found by `serfeat.protocols.twins`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any
 import pandas as pd
 
 from serfeat import packs
-from serfeat.division import Fold, Protocol, check, heard, independence
 from serfeat.errors import SplitError, did_you_mean
-from serfeat.groupings import (
+from serfeat.protocols.division import Fold, Protocol, check, heard, independence
+from serfeat.protocols.groupings import (
     cross_corpus,
     held_out_speakers,
     kfold_of,

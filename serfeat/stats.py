@@ -87,7 +87,8 @@ class Difference:
     low, high : ends of the interval; NaN if it cannot be computed.
     groups : speakers that were resampled.
     p : two-sided p of "the two are equally good", of the same t as the interval: below .05 where a
-        95 % interval excludes 0. For one pair only; many pairs need `serfeat.significance`.
+        95 % interval excludes 0. For one pair only; many pairs need
+        `serfeat.statistics.significance`.
     """
 
     difference: float

@@ -3,8 +3,8 @@
 Run as ``python spy.py ORDERS FINDINGS``. ORDERS is a pickled list, deleted when read, of dicts:
 *task*; *digest*, of the test labels; *words*, all labels, which a model may know; *plant*, what the
 parent wants hidden, to see it found, and *secret*, the labels to hide (None and None). Each task
-goes through `serfeat.fitting.train_and_predict` as in a worker of a comparison, and what was found
-is written to FINDINGS: for each order a JSON list of words.
+goes through `serfeat.compare.fitting.train_and_predict` as in a worker of a comparison, and what
+was found is written to FINDINGS: for each order a JSON list of words.
 
 The spy does not hold what it looks for. It knows the SHA-256 of the labels' *pattern* (each
 label by the place of its first occurrence: fear fear joy -> 0 0 2), so that codes, other names
@@ -168,7 +168,7 @@ def hide(plant: str | None, secret: Any, task: Any) -> Any:
 
 def train(order: dict[str, Any]) -> list[str]:
     """Train one task; where the labels were during its first fit."""
-    from serfeat.fitting import train_and_predict
+    from serfeat.compare.fitting import train_and_predict
     from serfeat.models.classical import NearestNeighbours
 
     task = order["task"]

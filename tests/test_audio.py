@@ -12,8 +12,8 @@ import pytest
 import soundfile as sf
 
 from serfeat.audio import content_hash, load_audio, resample
+from serfeat.audio.pyav import available
 from serfeat.errors import AudioError
-from serfeat.pyav import available
 
 SR = 16_000
 

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from serfeat import compare as comparison
-from serfeat.fitting import Task
+from serfeat.compare.fitting import Task
 from serfeat.manifest_csv import read_manifest
 from serfeat.plan import ChosenProtocol, Entry, Plan
 

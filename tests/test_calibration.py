@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from serfeat import calibration
 from serfeat.errors import ModelError, UnknownNameError
+from serfeat.statistics import calibration
 
 ABC = ["a", "b", "c"]
 

@@ -12,16 +12,15 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 
 from serfeat import compare as compare_module
-from serfeat import fitting
-from serfeat.compare import compare
+from serfeat.compare import compare, fitting
+from serfeat.compare.fitting import Task
+from serfeat.compare.leaderboard import leaderboard
+from serfeat.compare.targets import Known
 from serfeat.deploy import predict, train
 from serfeat.errors import ModelError, SplitError, UnknownNameError
-from serfeat.fitting import Task
-from serfeat.leaderboard import leaderboard
 from serfeat.manifest_csv import read_manifest
 from serfeat.plan import ChosenProtocol, Entry, Plan
 from serfeat.splits import Fold, folds
-from serfeat.targets import Known
 
 PLAN = Plan(
     "tiny",

@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 
 from serfeat import compare as compare_module
-from serfeat import fitting
-from serfeat.compare import compare
+from serfeat.compare import compare, fitting
 from serfeat.errors import FeatureError, ModelError, UnknownNameError
 from serfeat.manifest import Manifest
 from serfeat.manifest_csv import read_manifest

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from serfeat.augment import Version
-from serfeat.condition_kinds import KINDS, RANGES
 from serfeat.conditions import CLEAN, Condition, conditions_of
+from serfeat.conditions.crowd import _samples, crowd_of
+from serfeat.conditions.disturbance import active_level
+from serfeat.conditions.kinds import KINDS, RANGES
 from serfeat.corpora import read_corpus
-from serfeat.crowd import _samples, crowd_of
-from serfeat.disturbance import active_level
 from serfeat.errors import FeatureError, ManifestError, UnknownNameError
 from serfeat.extract import extract
 from serfeat.feature_sets import feature_set

@@ -8,11 +8,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from serfeat import sums as loops
-from serfeat.contours import Contours
 from serfeat.errors import FeatureError
 from serfeat.jit import COMPILED
-from serfeat.turns import Turns, turns
+from serfeat.signal import sums as loops
+from serfeat.signal.contours import Contours
+from serfeat.signal.turns import Turns, turns
 from serfeat.types import Floats
 
 NAN = np.nan
@@ -105,7 +105,7 @@ def test_turns_of_what_does_not_turn() -> None:
 
 
 def by_definition(x: Floats, h: float) -> Turns:
-    """Turning points as `serfeat.turns` defines them, frame by frame and without its memory."""
+    """Turning points as `serfeat.signal.turns` defines them, frame by frame, without memory."""
 
     def is_peak(y: Floats, i: int) -> bool:
         rises = any(y[i] - y[a] >= h and (y[a:i] < y[i]).all() for a in range(i))

@@ -16,9 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serfeat import cluster
 from serfeat import extract as extract_module
-from serfeat.engines import lost, run
+from serfeat.engines import cluster, lost, run
 from serfeat.errors import EngineError, MissingExtraError
 from serfeat.extract import extract
 from serfeat.manifest_csv import read_manifest

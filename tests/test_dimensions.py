@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from serfeat import concordance, metrics
-from serfeat.dimensions import _interval, dimension_board, dimension_difference
 from serfeat.errors import ManifestError
+from serfeat.statistics.dimensions import _interval, dimension_board, dimension_difference
 
 
 def table(

@@ -7,7 +7,7 @@ import pytest
 from scipy.signal import welch
 
 from serfeat.augment import hiss
-from serfeat.disturbance import (
+from serfeat.conditions.disturbance import (
     active_level,
     at_snr,
     babble,

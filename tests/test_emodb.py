@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from serfeat.compare import compare
+from serfeat.compare.leaderboard import leaderboard
 from serfeat.corpora import read_corpus
-from serfeat.leaderboard import leaderboard
 from serfeat.plan import ChosenProtocol, Entry, Plan
 
 pytestmark = [pytest.mark.slow, pytest.mark.corpus, pytest.mark.timeout(1200)]

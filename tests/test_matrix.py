@@ -9,9 +9,9 @@ import pytest
 from serfeat import metrics, stats
 from serfeat.conditions import conditions_of
 from serfeat.errors import ManifestError
-from serfeat.matrix import cross_matrix, grid, trained_on
-from serfeat.paired import paired_gap, same_clips
-from serfeat.robustness import noise_curve
+from serfeat.statistics.matrix import cross_matrix, grid, trained_on
+from serfeat.statistics.paired import paired_gap, same_clips
+from serfeat.statistics.robustness import noise_curve
 
 LABELS = ["anger", "fear", "neutral"]
 CORPORA = {"a": ("de", 4), "b": ("en", 5), "c": ("en", 6)}

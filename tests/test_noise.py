@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from serfeat.errors import FeatureError
-from serfeat.noise import (
+from serfeat.signal.noise import (
     BIAS,
     LEVEL_S,
     PRESENCE_S,

@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 
 from serfeat.errors import ModelError, UnknownNameError
-from serfeat.paired_tests import corrected_t, holm, mcnemar, sign_flip, wilcoxon
+from serfeat.statistics.paired_tests import corrected_t, holm, mcnemar, sign_flip, wilcoxon
 
 
 def test_corrected_t_by_hand() -> None:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-import serfeat.pitch as module
+import serfeat.signal.pitch as module
 from serfeat.errors import FeatureError
-from serfeat.pitch import (
+from serfeat.shorttime import ShortTime
+from serfeat.signal.pitch import (
     Pitch,
     _candidates,
     interpolation_table,
@@ -19,8 +20,7 @@ from serfeat.pitch import (
     sinc_peak,
     tabled_peak,
 )
-from serfeat.pulses import pulses
-from serfeat.shorttime import ShortTime
+from serfeat.signal.pulses import pulses
 from serfeat.types import Floats
 
 SR = 16000
@@ -201,7 +201,7 @@ def test_same_bits_for_any_block(monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches frames that leak from one block into the next, and sums that depend on the block."""
     x = noisy_voice()
     one = pitch(ShortTime(x, SR))
-    monkeypatch.setattr("serfeat.pitch.BLOCK", 7)
+    monkeypatch.setattr("serfeat.signal.pitch.BLOCK", 7)
     other = pitch(ShortTime(x, SR))
     np.testing.assert_array_equal(other.f0, one.f0)
     np.testing.assert_array_equal(other.strength, one.strength)

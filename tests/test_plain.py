@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-import serfeat.pitch as kernels
-from serfeat import pitch_plain, prediction, roots
-from serfeat.pitch import interpolation_table, pitch, tabled_peak
-from serfeat.resonances import resonances
+import serfeat.signal.pitch as kernels
 from serfeat.shorttime import ShortTime, cut_frames
+from serfeat.signal import pitch_plain, prediction, roots
+from serfeat.signal.pitch import interpolation_table, pitch, tabled_peak
+from serfeat.signal.resonances import resonances
 from serfeat.types import Floats
 
 # By name: `serfeat.lld` exports functions that are called as their modules are.

@@ -7,8 +7,8 @@ import pytest
 from scipy.linalg import solve_toeplitz
 from scipy.signal import lfilter
 
-from serfeat import line_spectrum, prediction
 from serfeat.errors import FeatureError
+from serfeat.signal import line_spectrum, prediction
 
 POLES = [0.95 * np.exp(0.5j), 0.95 * np.exp(-0.5j), 0.9 * np.exp(1.6j), 0.9 * np.exp(-1.6j)]
 AR4 = np.poly(POLES).real

@@ -7,14 +7,14 @@ import pytest
 import scipy.stats
 
 from serfeat.errors import ModelError
-from serfeat.rank_tests import (
+from serfeat.statistics.rank_tests import (
     average_ranks,
     critical_difference,
     critical_difference_groups,
     friedman,
     nemenyi,
 )
-from serfeat.significance_plot import (
+from serfeat.statistics.significance_plot import (
     critical_difference_alt,
     draw_critical_difference,
     plot_height,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from serfeat import resonances as module
 from serfeat.errors import FeatureError, UnknownNameError
-from serfeat.resonances import _lags_of_band, _poles, polynomial_roots, resonances
 from serfeat.shorttime import ShortTime
+from serfeat.signal import resonances as module
+from serfeat.signal.resonances import _lags_of_band, _poles, polynomial_roots, resonances
 
 
 def sorted_roots(roots: np.ndarray) -> np.ndarray:

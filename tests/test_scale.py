@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from serfeat import sequences as sequences_module
+from serfeat.engines.schedulers import SCHEDULERS, job_script
 from serfeat.errors import EngineError, FeatureError, UnknownNameError
 from serfeat.explain import narrowed, permuted
 from serfeat.extract import BATCH, LARGEST_BATCH, batch_size, extract
@@ -21,7 +22,6 @@ from serfeat.models import preparation
 from serfeat.models.gmm import GMMClassifier
 from serfeat.models.preparation import FramePreparation
 from serfeat.normalisation import by_speaker, per_speaker
-from serfeat.schedulers import SCHEDULERS, job_script
 from serfeat.sequences import Sequences, write_mapped
 from serfeat.store import Row, Store, read_table
 from serfeat.store import segment as segment_module

@@ -15,11 +15,11 @@ import pytest
 import sklearn.metrics
 
 from serfeat import metrics, stats
+from serfeat.compare.leaderboard import leaderboard
 from serfeat.corpora import read_corpus
 from serfeat.errors import ManifestError, UnknownNameError
-from serfeat.leaderboard import leaderboard
-from serfeat.paired_tests import corrected_t, holm, mcnemar, wilcoxon
-from serfeat.significance import TESTS, Hits, compare_entries, compare_hits, hits_of
+from serfeat.statistics.paired_tests import corrected_t, holm, mcnemar, wilcoxon
+from serfeat.statistics.significance import TESTS, Hits, compare_entries, compare_hits, hits_of
 
 LABELS = ["anger", "fear", "neutral"]
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from serfeat import silero
 from serfeat.audio import resample
 from serfeat.errors import MissingExtraError
-from serfeat.silero import silero_probability, silero_vad
+from serfeat.vad import silero
+from serfeat.vad.silero import silero_probability, silero_vad
 
 SR = 16000
 

@@ -12,7 +12,8 @@ import soundfile as sf
 from serfeat.demo import sustained
 from serfeat.errors import AudioError, FeatureError
 from serfeat.shorttime import ShortTime
-from serfeat.sohn import (
+from serfeat.types import Bools, Floats
+from serfeat.vad.sohn import (
     _hang_over,
     _log_likelihood,
     _power,
@@ -20,7 +21,6 @@ from serfeat.sohn import (
     sohn_vad,
     speech_probability,
 )
-from serfeat.types import Bools, Floats
 
 SR = 16000
 

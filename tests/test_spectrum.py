@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from serfeat import bands, spectrum
+from serfeat import spectrum
 from serfeat.errors import FeatureError
 from serfeat.jit import COMPILED
+from serfeat.signal import bands
 
 
 @pytest.fixture

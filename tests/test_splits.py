@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from serfeat import splits
-from serfeat.division import check, heard, names_of
 from serfeat.errors import SplitError, UnknownNameError
 from serfeat.packs import PACKS
+from serfeat.protocols.division import check, heard, names_of
 from serfeat.splits import PROTOCOLS, Fold, Protocol, folds, independence
 
 

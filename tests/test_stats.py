@@ -10,8 +10,8 @@ import pytest
 from scipy.stats import t as student
 
 from serfeat import metrics, stats
+from serfeat.compare.leaderboard import leaderboard
 from serfeat.errors import ManifestError, ModelError
-from serfeat.leaderboard import leaderboard
 
 LABELS = ["anger", "fear", "neutral"]
 

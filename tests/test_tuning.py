@@ -22,10 +22,10 @@ from serfeat.errors import MissingExtraError, ModelError, RecipeError, UnknownNa
 from serfeat.extract import extract
 from serfeat.feature_sets import feature_set
 from serfeat.models import MODELS, make_model, model_parameters
-from serfeat.search import METHODS, Range
 from serfeat.sequences import Sequences
-from serfeat.spaces import HOW, SPACES, budget, proposals, space_of, words
 from serfeat.tuning import inner_folds, tuned
+from serfeat.tuning.search import METHODS, Range
+from serfeat.tuning.spaces import HOW, SPACES, budget, proposals, space_of, words
 
 
 class Known(ClassifierMixin, BaseEstimator):
@@ -405,7 +405,7 @@ def test_optuna_is_silent_and_leaves_no_trace() -> None:
     """
     pytest.importorskip("optuna")
     code = (
-        "import optuna\nfrom serfeat.spaces import proposals, space_of\n"
+        "import optuna\nfrom serfeat.tuning.spaces import proposals, space_of\n"
         "before = optuna.logging.get_verbosity()\n"
         "tune = space_of('svm', {'C': [1, 2, 3], 'method': 'optuna', 'trials': 2})\n"
         "search = proposals(tune, seed=0)\nnext(search)\n"

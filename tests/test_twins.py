@@ -10,13 +10,20 @@ import pytest
 import soundfile
 import soxr
 
-from serfeat import twins
 from serfeat.audio import load_audio
 from serfeat.corpora import read_corpus
-from serfeat.division import Fold
 from serfeat.errors import AudioError
 from serfeat.manifest import Manifest, manifest_of_folder, rows_from_records
-from serfeat.twins import Fingerprint, Twin, find_twins, fingerprint, twins_across, twins_of
+from serfeat.protocols import twins
+from serfeat.protocols.division import Fold
+from serfeat.protocols.twins import (
+    Fingerprint,
+    Twin,
+    find_twins,
+    fingerprint,
+    twins_across,
+    twins_of,
+)
 from serfeat.types import Floats
 
 SR = 16_000

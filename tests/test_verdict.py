@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 from serfeat.cli import main
+from serfeat.compare.leaderboard import leaderboard
 from serfeat.deploy import predict, train
 from serfeat.errors import ModelError, SplitError
-from serfeat.leaderboard import leaderboard
 from serfeat.manifest_csv import read_manifest, write_manifest
 from serfeat.plan import Entry
 from serfeat.recipe import read_recipe

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serfeat.emotion_masks import Masking, emotion_masks, frame_rms
 from serfeat.encoders import load_encoder
+from serfeat.encoders.emotion_masks import Masking, emotion_masks, frame_rms
 from serfeat.errors import ModelError
 from serfeat.types import Bools, Floats32
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from serfeat.vesper import (  # noqa: E402
+from serfeat.encoders.vesper import (  # noqa: E402
     _outputs,
     _padded,
     _rate,
@@ -290,7 +290,7 @@ def test_the_rate_follows_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append((step, steps, warm_up))
         return 1.0
 
-    monkeypatch.setattr("serfeat.vesper._rate", rate)
+    monkeypatch.setattr("serfeat.encoders.vesper._rate", rate)
     teacher = teacher_of()
     pretrain(compress(teacher, [[0], [3]]), teacher, clips(3), epochs=2, batch_size=2, warm_up=0.3)
     assert asked == [(i, 4, 0.3) for i in range(5)]

@@ -8,9 +8,10 @@ import numpy as np
 from measures.rows import Row, under, worst_frame
 from measures.truths import SR, ar4, emodb, kaldi_mfcc, on_16_bits, opensmile_chain, speechlike
 
-from serfeat import gains, lld
+from serfeat import lld
 from serfeat.lld import DESCRIPTORS
 from serfeat.shorttime import ShortTime
+from serfeat.signal import gains
 from serfeat.types import Floats
 
 STEP = 20

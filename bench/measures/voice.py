@@ -22,9 +22,9 @@ from measures.truths import (
 from serfeat import lld
 from serfeat.lld import DESCRIPTORS
 from serfeat.lld.backends import BACKENDS
-from serfeat.pitch import pitch
-from serfeat.resonances import Method
 from serfeat.shorttime import ShortTime
+from serfeat.signal.pitch import pitch
+from serfeat.signal.resonances import Method
 from serfeat.types import Floats
 
 TRACKERS: dict[str, Callable[..., Floats]] = {

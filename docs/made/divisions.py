@@ -14,8 +14,8 @@ from typing import Any
 import pandas as pd
 
 from made.markdown import page, table
-from serfeat.division import Fold
 from serfeat.packs import PACKS, read_pack
+from serfeat.protocols.division import Fold
 from serfeat.splits import PROTOCOLS, folds
 
 __all__ = ["PICTURES", "draw_divisions", "drawing", "protocols"]

@@ -20,23 +20,12 @@ __all__ = ["GROUPS", "anchors", "api_pages", "public_modules"]
 # Title -> the modules of that page, in the data's order; "a" stands for a and all that is below it.
 GROUPS = {
     "Recordings and corpora": (
-        *(
-            "audio",
-            "decoding",
-            "containers",
-            "pyav",
-            "manifest",
-            "manifest_csv",
-            "sidecar",
-            "cells",
-        ),
-        *("labels", "votes", "corpora", "joined", "demo", "segments", "clips", "crowd"),
+        *("audio", "manifest", "manifest_csv", "sidecar", "cells", "labels", "votes", "corpora"),
+        *("joined", "demo", "segments", "clips"),
     ),
     "Analysis of a signal": (
-        *("shorttime", "spectrum", "prediction", "line_spectrum", "bands", "gabor", "roots"),
-        *("pitch", "pitch_plain", "pulses", "resonances", "pauses", "vad", "sohn", "silero"),
-        *("turns", "contours", "sums", "noise", "gains", "denoise", "disturbance", "augment"),
-        *("conditions", "condition_kinds", "reach", "streaming"),
+        *("shorttime", "spectrum", "signal", "vad", "denoise", "augment", "conditions"),
+        *("reach", "streaming"),
     ),
     "Descriptors and feature sets": (
         *("lld", "families", "functionals", "serfeat88", "features", "feature_sets"),
@@ -44,23 +33,18 @@ GROUPS = {
     ),
     "Extraction, store and exports": (
         *("extract", "extraction", "engines", "shards", "lanes", "store", "table", "sequences"),
-        *("exports", "imports", "files", "cluster", "schedulers"),
+        *("exports", "imports", "files"),
     ),
-    "Protocols and folds": ("splits", "division", "groupings", "packs", "twins"),
-    "Heads": ("heads", "emotion_masks", "vesper", "allocator"),
+    "Protocols and folds": ("splits", "protocols", "packs"),
+    "Heads": ("heads", "allocator"),
     "Models and training": (
-        *("models", "transform", "normalisation", "tuning", "search", "spaces", "fitting"),
-        *("targets", "parts", "deploy", "doubt"),
+        *("models", "transform", "normalisation", "tuning", "deploy", "doubt"),
     ),
     "Comparisons and reports": (
-        *("recipe", "plan", "compare", "record", "runs", "ranking", "report", "leaderboard"),
-        *("explain", "lint", "audit", "listing"),
+        *("recipe", "plan", "compare", "runs", "ranking", "report", "explain", "lint", "audit"),
+        "listing",
     ),
-    "Scores and statistics": (
-        *("metrics", "stats", "paired", "paired_tests", "rank_tests", "two_groups", "concordance"),
-        *("dimensions", "calibration", "significance", "significance_plot", "matrix"),
-        *("robustness", "fairness"),
-    ),
+    "Scores and statistics": ("metrics", "stats", "statistics", "concordance"),
     "The lab": ("lab", "labs", "listening"),
     "Foundations": ("errors", "types", "jit", "doctor", "start", "clues"),
 }

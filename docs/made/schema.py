@@ -11,11 +11,11 @@ from pydantic_core import PydanticUndefined
 
 from made.markdown import page, table
 from serfeat.augment import Version
-from serfeat.condition_kinds import KINDS
+from serfeat.conditions.kinds import KINDS
 from serfeat.models import MODELS, model_parameters
 from serfeat.recipe import Recipe
-from serfeat.spaces import SPACES
 from serfeat.splits import PROTOCOLS
+from serfeat.tuning.spaces import SPACES
 
 __all__ = ["WORDS", "recipes"]
 

@@ -45,8 +45,8 @@ def job_script(
     hours: Annotated[int, typer.Option(help="Time limit of a job.")] = 4,
 ) -> None:
     """Print the script of an array of jobs that extract features on a cluster (docs/scale.md)."""
+    from serfeat.engines.schedulers import job_script as script_of
     from serfeat.feature_sets import feature_set
-    from serfeat.schedulers import job_script as script_of
 
     feature_set(features)  # a word that is wrong is known now, not in a hundred jobs
     text = script_of(

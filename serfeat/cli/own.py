@@ -149,8 +149,8 @@ def distil(
 ) -> None:
     """Compress a WavLM as Vesper does: emotion-guided masks, three losses, no labels."""
     from serfeat.deploy import waveforms
+    from serfeat.encoders.vesper import distil as teach
     from serfeat.manifest_csv import read_manifest
-    from serfeat.vesper import distil as teach
 
     probe(output, folder=True)
     heard, failures = waveforms(read_manifest(manifest, root=root, require=()))

@@ -8,7 +8,7 @@ import numpy as np
 
 from serfeat.labs.judging import Question, Trap
 from serfeat.metrics import confusion, recalls_of, uar
-from serfeat.paired_tests import holm
+from serfeat.statistics.paired_tests import holm
 from serfeat.types import Floats
 
 __all__ = ["QUESTIONS"]

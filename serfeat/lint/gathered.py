@@ -109,7 +109,7 @@ def evidence_of_comparison(
     rows : of the manifest, that every entry saw, on the index (file, start, end).
     plan, folds_of, extractions : as `serfeat.compare` holds them.
     recordings : facts per file (content, sample_rate, ...), see `serfeat.audit.recordings`.
-    twins : pairs of row numbers, see `serfeat.twins`.
+    twins : pairs of row numbers, see `serfeat.protocols.twins`.
     tables : of a finished run: predictions, history, tuning.
     """
     flat = rows.reset_index()

@@ -89,7 +89,7 @@ LINTS: dict[str, Check] = {
             "clips on both sides that are one recording but for level, noise or coding",
             "the model has heard the test clip",
             "remove one of them, or keep them on one side",
-            "re-encoded copies; see serfeat.twins",
+            "re-encoded copies; see serfeat.protocols.twins",
             sides.near_identical_audio,
         ),
         Check(

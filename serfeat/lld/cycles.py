@@ -31,7 +31,7 @@ Sources
 [1] Praat manual, "Voice 2. Jitter" (local) and "Voice 3. Shimmer" (local, dB): the differences.
 [2] F. Eyben et al., "The Geneva minimalistic acoustic parameter set (GeMAPS)", IEEE Trans.
     Affective Computing 7(2), 2016, section 3: contours of them.
-The pulses are those of `serfeat.pulses`.
+The pulses are those of `serfeat.signal.pulses`.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from serfeat.errors import FeatureError
-from serfeat.pitch import pitch
-from serfeat.pulses import (
+from serfeat.shorttime import Descriptor, ShortTime
+from serfeat.signal.pitch import pitch
+from serfeat.signal.pulses import (
     AMPLITUDE_FACTOR,
     LONGEST,
     PERIOD_FACTOR,
@@ -50,7 +51,6 @@ from serfeat.pulses import (
     clip_amplitudes,
     clip_pulses,
 )
-from serfeat.shorttime import Descriptor, ShortTime
 from serfeat.types import Floats
 
 __all__ = ["COLUMNS", "DESCRIPTORS", "cycles"]
@@ -75,7 +75,7 @@ def cycles(
     sr : Hz.
     hop : s between frames.
     length : s around the centre of a frame in which differences are taken.
-    floor, ceiling : Hz, the range of F0; see `serfeat.pitch.pitch`.
+    floor, ceiling : Hz, the range of F0; see `serfeat.signal.pitch.pitch`.
 
     Returns
     -------

@@ -33,8 +33,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from serfeat.errors import FeatureError
-from serfeat.pitch import pitch
 from serfeat.shorttime import Descriptor, ShortTime
+from serfeat.signal.pitch import pitch
 from serfeat.types import Floats
 
 __all__ = ["DESCRIPTORS", "Bounds", "f0", "semitones", "voice_range"]
@@ -68,7 +68,7 @@ def f0(
     sr : Hz.
     hop : s between frames.
     floor, ceiling : Hz, the range of F0; not used with ``bounds="two-pass"``.
-    silence, voicing, octave_cost, octave_jump, voiced_unvoiced : see `serfeat.pitch.pitch`.
+    silence, voicing, octave_cost, octave_jump, voiced_unvoiced : see `serfeat.signal.pitch.pitch`.
     bounds : ``"fixed"``, or ``"two-pass"`` to take the range from `voice_range`.
 
     Returns

@@ -30,8 +30,8 @@ import scipy.fft
 from numpy.typing import ArrayLike
 
 from serfeat.jit import jit
-from serfeat.pitch import best_path, check_range, sinc_peak
 from serfeat.shorttime import Descriptor, ShortTime
+from serfeat.signal.pitch import best_path, check_range, sinc_peak
 from serfeat.types import Floats
 
 __all__ = ["DESCRIPTORS", "f0_cc"]
@@ -67,7 +67,7 @@ def f0_cc(
     hop : s between frames.
     floor, ceiling : Hz, the range of F0; at most a quarter of the sample rate. The stretch that is
         compared is one period of the floor.
-    silence, voicing, octave_cost, octave_jump, voiced_unvoiced : see `serfeat.pitch.pitch`.
+    silence, voicing, octave_cost, octave_jump, voiced_unvoiced : see `serfeat.signal.pitch.pitch`.
 
     Returns
     -------

@@ -18,7 +18,7 @@ Method
    a logarithmic axis by log2 m, rounded to a 48th; here A is interpolated at m f itself, and since
    interpolation and summation are linear, step 3 is one matrix: a comb for every frequency.
 4. The maxima of H are the candidates, each as strong as its H (the highest being 1) times the
-   correlation at its period; the Viterbi search of `serfeat.pitch` picks one, or "unvoiced".
+   correlation at its period; the Viterbi search of `serfeat.signal.pitch` picks one, or "unvoiced".
 
 Contents
 --------
@@ -43,8 +43,8 @@ from numpy.typing import ArrayLike
 
 from serfeat.errors import FeatureError
 from serfeat.jit import jit
-from serfeat.pitch import best_path
 from serfeat.shorttime import Descriptor, ShortTime, window
+from serfeat.signal.pitch import best_path
 from serfeat.types import Floats
 
 __all__ = ["DESCRIPTORS", "f0_shs"]
@@ -84,7 +84,7 @@ def f0_shs(
     floor, ceiling : Hz, the range of F0; the ceiling is at most 625 Hz, so that two harmonics lie
         below 1250 Hz, and a quarter of the sample rate.
     voicing : correlation above which a frame is taken for voiced.
-    silence, octave_cost, octave_jump, voiced_unvoiced : see `serfeat.pitch.pitch`.
+    silence, octave_cost, octave_jump, voiced_unvoiced : see `serfeat.signal.pitch.pitch`.
 
     Returns
     -------

@@ -22,8 +22,8 @@ import scipy.fft
 from numpy.typing import ArrayLike
 
 from serfeat.jit import jit
-from serfeat.pitch import check_range
 from serfeat.shorttime import Descriptor, ShortTime
+from serfeat.signal.pitch import check_range
 from serfeat.types import Floats
 
 __all__ = ["DESCRIPTORS", "yin"]

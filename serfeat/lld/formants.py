@@ -1,8 +1,9 @@
 """Formants: the resonances of the vocal tract.
 
 F1 falls with the closure of the vowel, F2 rises as the tongue moves forward, F3 falls with
-rounding. Frequencies and bandwidths come from `serfeat.resonances` (the method is described there):
-the fast `"selective"` analysis by default, `"burg"` for Praat's numbers to a fraction of a Hz.
+rounding. Frequencies and bandwidths come from `serfeat.signal.resonances` (the method is described
+there): the fast `"selective"` analysis by default, `"burg"` for Praat's numbers to a fraction of a
+Hz.
 
 Which frames
 ------------
@@ -41,9 +42,9 @@ from numpy.typing import ArrayLike
 
 from serfeat.errors import FeatureError, did_you_mean
 from serfeat.jit import COMPILED, jit
-from serfeat.pitch_plain import smoothest
-from serfeat.resonances import N_RESONANCES, Frames, Method, Resonances, resonances
 from serfeat.shorttime import Descriptor, ShortTime
+from serfeat.signal.pitch_plain import smoothest
+from serfeat.signal.resonances import N_RESONANCES, Frames, Method, Resonances, resonances
 from serfeat.types import Floats, Ints
 
 __all__ = ["CEILINGS", "DESCRIPTORS", "Ceiling", "choose_ceiling", "formants", "track"]

@@ -43,9 +43,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from serfeat.jit import jit
-from serfeat.pitch import pitch
-from serfeat.resonances import resonances
 from serfeat.shorttime import Descriptor, ShortTime
+from serfeat.signal.pitch import pitch
+from serfeat.signal.resonances import resonances
 from serfeat.types import Floats, Ints
 
 __all__ = ["COLUMNS", "DESCRIPTORS", "harmonics"]
@@ -74,8 +74,9 @@ def harmonics(
     x : (n,) mono signal.
     sr : Hz.
     hop : s between frames.
-    floor, ceiling : Hz, the range of F0; see `serfeat.pitch.pitch`.
-    formant_ceiling : Hz, top of the band of five formants; see `serfeat.resonances.resonances`.
+    floor, ceiling : Hz, the range of F0; see `serfeat.signal.pitch.pitch`.
+    formant_ceiling : Hz, top of the band of five formants; see
+        `serfeat.signal.resonances.resonances`.
 
     Returns
     -------

@@ -41,9 +41,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from serfeat.jit import COMPILED, jit
-from serfeat.pitch import interpolation_table, pitch, tabled_peak
-from serfeat.pitch_plain import tabled_peaks
 from serfeat.shorttime import Descriptor, ShortTime
+from serfeat.signal.pitch import interpolation_table, pitch, tabled_peak
+from serfeat.signal.pitch_plain import tabled_peaks
 from serfeat.types import Floats, Ints, Reals
 
 __all__ = ["DESCRIPTORS", "hnr"]
@@ -65,7 +65,7 @@ def hnr(
     x : (n,) mono signal.
     sr : Hz.
     hop : s between frames.
-    floor, ceiling : Hz, the range of F0; see `serfeat.pitch.pitch`.
+    floor, ceiling : Hz, the range of F0; see `serfeat.signal.pitch.pitch`.
 
     Returns
     -------

@@ -39,10 +39,10 @@ import scipy.special
 from numpy.typing import ArrayLike
 
 from serfeat.errors import FeatureError
-from serfeat.pauses import find_pauses
-from serfeat.pitch import pitch
 from serfeat.shorttime import Descriptor, ShortTime
+from serfeat.signal.pitch import pitch
 from serfeat.types import Floats, Ints
+from serfeat.vad.pauses import find_pauses
 
 __all__ = ["DESCRIPTORS", "intensity", "syllable_nuclei"]
 

@@ -50,8 +50,8 @@ from scipy.ndimage import uniform_filter1d
 
 from serfeat.errors import FeatureError
 from serfeat.shorttime import Descriptor, ShortTime, window
+from serfeat.signal.turns import turns
 from serfeat.spectrum import hz_to_mel, mel_filterbank, mel_to_hz
-from serfeat.turns import turns
 from serfeat.types import Floats
 
 __all__ = ["DESCRIPTORS", "equal_loudness", "loudness", "loudness_peaks"]
@@ -104,7 +104,7 @@ def loudness_peaks(x: ArrayLike, sr: int, *, hop: float = 0.010) -> float:
     """Count the peaks of the loudness per second, about one per stressed syllable ([2]).
 
     A peak rises and falls by at least a tenth of the range of the contour, which is first averaged
-    over three frames; see `serfeat.turns`.
+    over three frames; see `serfeat.signal.turns`.
 
     Parameters
     ----------

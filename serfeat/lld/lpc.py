@@ -41,10 +41,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from serfeat.errors import FeatureError, did_you_mean
-from serfeat.line_spectrum import lsf as lsf_of
-from serfeat.prediction import LinearPrediction, burg, levinson
-from serfeat.prediction import lpcc as lpcc_of
 from serfeat.shorttime import Descriptor, ShortTime, window
+from serfeat.signal.line_spectrum import lsf as lsf_of
+from serfeat.signal.prediction import LinearPrediction, burg, levinson
+from serfeat.signal.prediction import lpcc as lpcc_of
 from serfeat.spectrum import autocorrelation
 from serfeat.types import Bools, Floats
 

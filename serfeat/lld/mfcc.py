@@ -52,9 +52,9 @@ import numpy as np
 import scipy.fft
 from numpy.typing import ArrayLike
 
-from serfeat.bands import SparseBank, band_powers, sparse_bank
 from serfeat.errors import FeatureError, did_you_mean
 from serfeat.shorttime import Descriptor, ShortTime, Window, window
+from serfeat.signal.bands import SparseBank, band_powers, sparse_bank
 from serfeat.spectrum import MelScale, dct_ortho, mel_filterbank
 from serfeat.types import Floats
 

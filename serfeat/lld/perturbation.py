@@ -14,14 +14,15 @@ that clinics use for these (MDVP): jitter_local 0.0104, rap 0.0068, ppq5 0.0084,
 Contents
 --------
 `jitter`, `shimmer` : of a sequence of periods, or of amplitudes and periods.
-`pulse_amplitudes`  : the amplitude of a signal around each glottal pulse (of `serfeat.pulses`).
+`pulse_amplitudes`  : the amplitude of a signal around each glottal pulse (of
+    `serfeat.signal.pulses`).
 `DESCRIPTORS`       : "jitter", "shimmer".
 The same of every frame: `serfeat.lld.cycles`.
 
 Sources
 -------
 Praat manual, "Voice 2. Jitter" and "Voice 3. Shimmer" (the definitions and the limits). The pulses
-and their amplitudes are those of `serfeat.pulses`.
+and their amplitudes are those of `serfeat.signal.pulses`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from serfeat.errors import FeatureError
-from serfeat.pulses import (
+from serfeat.shorttime import Descriptor, ShortTime
+from serfeat.signal.pulses import (
     AMPLITUDE_FACTOR,
     FEWEST,
     LONGEST,
@@ -41,7 +43,6 @@ from serfeat.pulses import (
     clip_pulses,
     pulse_amplitudes,
 )
-from serfeat.shorttime import Descriptor, ShortTime
 from serfeat.types import Bools, Floats
 
 __all__ = ["DESCRIPTORS", "jitter", "pulse_amplitudes", "shimmer"]

@@ -35,8 +35,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from serfeat.jit import jit
-from serfeat.pitch import pitch
 from serfeat.shorttime import Descriptor, ShortTime
+from serfeat.signal.pitch import pitch
 from serfeat.types import Floats
 
 __all__ = ["COLUMNS", "DESCRIPTORS", "pitch_spline"]
@@ -73,7 +73,7 @@ def pitch_spline(
     x : (n,) mono signal.
     sr : Hz.
     hop : s between frames.
-    floor, ceiling : Hz, the range of F0; see `serfeat.pitch.pitch`.
+    floor, ceiling : Hz, the range of F0; see `serfeat.signal.pitch.pitch`.
 
     Returns
     -------

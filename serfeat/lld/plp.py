@@ -50,11 +50,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from serfeat.bands import SparseBank, band_powers, sparse_bank
 from serfeat.errors import FeatureError, did_you_mean
 from serfeat.jit import COMPILED, jit
-from serfeat.prediction import levinson, lpcc
 from serfeat.shorttime import Descriptor, ShortTime
+from serfeat.signal.bands import SparseBank, band_powers, sparse_bank
+from serfeat.signal.prediction import levinson, lpcc
 from serfeat.spectrum import (
     autocorrelation,
     bark_to_hz,

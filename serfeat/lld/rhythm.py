@@ -44,11 +44,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from serfeat.pauses import SHORTEST_PAUSE, find_pauses, frame_edges
-from serfeat.pitch import pitch
 from serfeat.shorttime import Descriptor, ShortTime
+from serfeat.signal.pitch import pitch
 from serfeat.types import Bools, Floats
 from serfeat.vad import runs
+from serfeat.vad.pauses import SHORTEST_PAUSE, find_pauses, frame_edges
 
 __all__ = ["COLUMNS", "DESCRIPTORS", "duration", "pauses"]
 

@@ -8,8 +8,8 @@ less for a modulated one (white noise: 0.5 to 0.65, by band).
 Conventions
 -----------
 As in [1], the analysis works at 8 kHz on voiced frames of 25 ms, with the Gabor filters of
-`serfeat.gabor`, as wide as the critical bands. Departure: the toolkit's hop of 10 ms (the paper
-moves its frames by 12.5 ms).
+`serfeat.signal.gabor`, as wide as the critical bands. Departure: the toolkit's hop of 10 ms (the
+paper moves its frames by 12.5 ms).
 
 The area in closed form
 -----------------------
@@ -38,10 +38,10 @@ import scipy.fft
 from numpy.typing import ArrayLike
 
 from serfeat.errors import FeatureError
-from serfeat.gabor import RATE, frame_begin, frame_size, gabor_blocks
 from serfeat.jit import COMPILED, jit
-from serfeat.pitch import pitch
 from serfeat.shorttime import Descriptor, ShortTime
+from serfeat.signal.gabor import RATE, frame_begin, frame_size, gabor_blocks
+from serfeat.signal.pitch import pitch
 from serfeat.types import Bools, Floats, Ints
 
 __all__ = ["BAND_EDGES", "DESCRIPTORS", "teo_cb_auto_env"]
@@ -242,7 +242,8 @@ def teo_cb_auto_env(
     x : (n,) mono signal; its mean is removed. Gain does not matter.
     sr : Hz.
     hop, length : s between frames, and of a frame.
-    voiced : (n_frames,) frames to analyse; default those that `serfeat.pitch.pitch` finds voiced.
+    voiced : (n_frames,) frames to analyse; default those that `serfeat.signal.pitch.pitch` finds
+        voiced.
 
     Returns
     -------

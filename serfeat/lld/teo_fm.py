@@ -8,8 +8,8 @@ where F0 is far from its median: the filter then lets a mixture pass.
 
 Conventions
 -----------
-Filter and rate (8 kHz) are those of `serfeat.gabor`; voiced frames only. The variance is divided by
-the square of the median F0: a pure number, comparable between voices.
+Filter and rate (8 kHz) are those of `serfeat.signal.gabor`; voiced frames only. The variance is
+divided by the square of the median F0: a pure number, comparable between voices.
 
 Contents
 --------
@@ -28,9 +28,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from serfeat.gabor import RATE, frame_begin, frame_size, gabor_blocks
-from serfeat.pitch import pitch
 from serfeat.shorttime import Descriptor, ShortTime
+from serfeat.signal.gabor import RATE, frame_begin, frame_size, gabor_blocks
+from serfeat.signal.pitch import pitch
 from serfeat.types import Floats
 
 __all__ = ["DESCRIPTORS", "teo_fm_var"]
@@ -100,7 +100,7 @@ def teo_fm_var(
     x : (n,) mono signal; its mean is removed. Gain does not matter.
     sr : Hz.
     hop, length : s between frames, and of a frame.
-    floor, ceiling : Hz, the range of F0; see `serfeat.pitch.pitch`.
+    floor, ceiling : Hz, the range of F0; see `serfeat.signal.pitch.pitch`.
 
     Returns
     -------
@@ -110,7 +110,7 @@ def teo_fm_var(
 
     Raises
     ------
-    FeatureError : see `serfeat.pitch.pitch`; a window shorter than one sample.
+    FeatureError : see `serfeat.signal.pitch.pitch`; a window shorter than one sample.
     """
     return _teo_fm_var(ShortTime(x, sr, hop), length=length, floor=floor, ceiling=ceiling)
 

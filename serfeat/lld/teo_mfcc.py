@@ -32,9 +32,9 @@ import numpy as np
 import scipy.fft
 from numpy.typing import ArrayLike
 
-from serfeat.bands import SparseBank, band_powers, sparse_bank
 from serfeat.errors import FeatureError
 from serfeat.shorttime import Descriptor, ShortTime, cut_frames, squared_magnitude, window
+from serfeat.signal.bands import SparseBank, band_powers, sparse_bank
 from serfeat.spectrum import dct_ortho, mel_filterbank
 from serfeat.types import Floats
 

@@ -11,7 +11,7 @@ A pack is about one corpus at a time and finds its name in the manifest's column
 of its lists that a copy lacks are counted in the words; a fold whose test speakers are all missing
 is dropped. What a pack publishes but nobody can rebuild from speakers and sessions (a random list
 of files) has a seeded stand-in, and the words say so. Whether speakers are kept apart is found on
-the rows (`serfeat.division.independence`), in both variants.
+the rows (`serfeat.protocols.division.independence`), in both variants.
 
 Contents
 --------
@@ -41,9 +41,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from serfeat.division import Fold, names_of, text_of
 from serfeat.errors import SplitError, did_you_mean
 from serfeat.packs.rules import RULES, STAND_IN_SEED
+from serfeat.protocols.division import Fold, names_of, text_of
 from serfeat.types import Ints
 
 __all__ = ["PACKS", "VARIANTS", "Pack", "folds_of", "notes_of", "read_pack"]

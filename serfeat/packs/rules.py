@@ -12,9 +12,9 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from serfeat.division import Fold, fold_where, names_of
 from serfeat.errors import SplitError
-from serfeat.groupings import one_fold_per, predefined
+from serfeat.protocols.division import Fold, fold_where, names_of
+from serfeat.protocols.groupings import one_fold_per, predefined
 
 __all__ = ["RULES"]
 

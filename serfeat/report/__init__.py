@@ -78,7 +78,7 @@ def write_report(folder: Path) -> Path:
 
 
 def as_text(board: pd.DataFrame) -> list[list[str]]:
-    """The table of `serfeat.leaderboard` as rows of text; the first is the header."""
+    """The table of `serfeat.compare.leaderboard` as rows of text; the first is the header."""
     from serfeat.report import exports
 
     return exports.as_text(board)

@@ -1,7 +1,7 @@
 """The differences that the report speaks of: between entries, and between protocols.
 
-All are those of `serfeat.stats` and `serfeat.significance`; where the two sides were not tested on
-the same clips the difference is NaN, because a page with a gap in it is better than none.
+All are those of `serfeat.stats` and `serfeat.statistics.significance`; where the two sides were not
+tested on the same clips the difference is NaN, because a page with a gap in it is better than none.
 
 "Better" is said only where a paired test supports it after Holm's correction for all pairs of
 entries of the protocol: the best of many entries is ahead of some other by luck alone.
@@ -87,7 +87,7 @@ class Pair:
     ----------
     difference, low, high : UAR of the first minus that of the second, with its 95 % interval.
     p_holm : p-value after Holm's correction for all pairs of the protocol.
-    better : whether the first is better, with what `serfeat.significance` asks for.
+    better : whether the first is better, with what `serfeat.statistics.significance` asks for.
     tested : how many pairs the correction is for.
     """
 
@@ -115,11 +115,12 @@ def pairs_of(
 
     Returns
     -------
-    The columns of `serfeat.significance.compare_entries`, with protocol, p (of the deciding test)
-    and p_holm. A protocol whose entries were not tested on the same clips has no row.
+    The columns of `serfeat.statistics.significance.compare_entries`, with protocol, p (of the
+    deciding test) and p_holm. A protocol whose entries were not tested on the same clips has no
+    row.
     """
-    from serfeat.paired_tests import holm
-    from serfeat.significance import DECIDING, compare_entries
+    from serfeat.statistics.paired_tests import holm
+    from serfeat.statistics.significance import DECIDING, compare_entries
 
     tables = []
     shown = board.loc[~board["control"].astype(bool), "protocol"] if labels else ()
@@ -131,7 +132,7 @@ def pairs_of(
         except ManifestError:
             continue
         if len(table):
-            # Where that test cannot speak, the permutation decides, as in `serfeat.significance`.
+            # Where that test cannot speak, the permutation decides, as in `significance`.
             p = table[f"p_{DECIDING}"].fillna(table["p_permutation"])
             tables.append(table.assign(protocol=protocol, p=p, p_holm=holm(p)))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)

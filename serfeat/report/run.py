@@ -18,8 +18,8 @@ from typing import Any
 
 import pandas as pd
 
+from serfeat.compare.leaderboard import leaderboard
 from serfeat.errors import StoreError
-from serfeat.leaderboard import leaderboard
 from serfeat.report.differences import pairs_of
 
 __all__ = ["CLEAN", "DEPENDENT", "NOT_LINTED", "SYNTHETIC", "Run", "read_run"]
@@ -40,12 +40,12 @@ class Run:
     ----------
     info : run.json.
     predictions : the predictions table, condition "clean" only.
-    board : `serfeat.leaderboard` of the predictions; of a run on dimensions that of
-        `serfeat.dimensions`.
+    board : `serfeat.compare.leaderboard` of the predictions; of a run on dimensions that of
+        `serfeat.statistics.dimensions`.
     labels : all classes; empty for a run on dimensions.
     disturbed : predictions under all other conditions (noise at test time).
     tables : the optional tables by name; an absent one is empty.
-    pairs : every pair of entries under every protocol, tested (`serfeat.significance`).
+    pairs : every pair of entries under every protocol, tested (`serfeat.statistics.significance`).
     lint : lint.json, or None if the run was not linted.
     folds : folds.json; empty if absent.
     """
@@ -195,7 +195,7 @@ def _board(
         return leaderboard(
             predictions, None if costs is None or costs.empty else costs, labels=labels
         )
-    from serfeat.dimensions import dimension_board  # only runs on ratings need it
+    from serfeat.statistics.dimensions import dimension_board  # only runs on ratings need it
 
     return dimension_board(predictions)
 

@@ -130,7 +130,7 @@ def _uar(run: Run, protocol: str, entry: str) -> float:
 
 def pairs_table(run: Run, protocol: str, title: str) -> Table:
     """Every pair of entries: the higher score first, its lead, and what each test says."""
-    from serfeat.significance import DECIDING, TESTS
+    from serfeat.statistics.significance import DECIDING, TESTS
 
     others = [test for test in TESTS if test != DECIDING]
     rows = []

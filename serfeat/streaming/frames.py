@@ -32,12 +32,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from serfeat.containers import SAMPLE_RATES
+from serfeat.audio.containers import SAMPLE_RATES
 from serfeat.errors import AudioError, FeatureError
 from serfeat.feature_sets import feature_set
 from serfeat.features import FeatureSet
-from serfeat.pitch import tell_pitch
 from serfeat.shorttime import ShortTime
+from serfeat.signal.pitch import tell_pitch
 from serfeat.streaming.contours import Contours
 from serfeat.streaming.reach import LAG, reach_of, samples_of
 from serfeat.streaming.voice import Level, PitchPath

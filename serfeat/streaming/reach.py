@@ -45,7 +45,7 @@ class Reach:
     tolerance: float = 0.0
 
 
-# Three periods of 75 Hz, which the autocorrelation of `serfeat.pitch` looks at.
+# Three periods of 75 Hz, which the autocorrelation of `serfeat.signal.pitch` looks at.
 PITCH = Reach(0.020, 0.020)
 
 _FRAME = Reach(0.0125, 0.0125)  # the usual window of 25 ms

@@ -1,4 +1,4 @@
-"""F0 of a stream: the Viterbi search of `serfeat.pitch`, decided a fixed number of frames late.
+"""F0 of a stream: the Viterbi search of `serfeat.signal.pitch`, decided some frames late.
 
 On a file, which candidate of a frame is the period is decided by the best path through the whole
 recording. A stream cannot wait for its end: frame t is decided when frame ``t + lag`` is there, by
@@ -13,7 +13,7 @@ Contents
 Sources
 -------
 G. D. Forney, "The Viterbi algorithm", Proceedings of the IEEE 61 (1973) 268-278: truncation to a
-fixed decision depth. Candidates and costs: `serfeat.pitch` (Boersma 1993).
+fixed decision depth. Candidates and costs: `serfeat.signal.pitch` (Boersma 1993).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class FixedLag:
     lag : frames that a decision waits for; 0 decides at once.
     shortest : lag of the ceiling in samples, at which the octave cost is 0.
     octave_cost : per octave.
-    octave_jump, voiced_unvoiced : costs per frame, as `serfeat.pitch.best_path` takes them.
+    octave_jump, voiced_unvoiced : costs per frame, as `serfeat.signal.pitch.best_path` takes them.
     """
 
     def __init__(

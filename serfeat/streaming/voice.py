@@ -16,8 +16,8 @@ from collections import deque
 
 import numpy as np
 
-from serfeat.pitch import PERIODS, USUAL, Pitch, candidates
 from serfeat.shorttime import ShortTime
+from serfeat.signal.pitch import PERIODS, USUAL, Pitch, candidates
 from serfeat.streaming.reach import PITCH, samples_of
 from serfeat.streaming.tracker import FixedLag
 from serfeat.types import Floats

@@ -169,7 +169,7 @@ def test_015_corrupt_mp3_with_a_xing_frame(tmp_path: Path) -> None:
 
 def test_019_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without PyAV: what to install, and another way; and nothing of it is remembered."""
-    monkeypatch.setattr("serfeat.containers.available", lambda: False)
+    monkeypatch.setattr("serfeat.audio.containers.available", lambda: False)
     (tmp_path / "a.m4a").write_bytes(b"\x00\x00\x00\x20ftypM4A " + bytes(50))
     with pytest.raises(AudioError, match=r"serfeat\[m4a\].*ffmpeg -i a\.m4a a\.flac") as caught:
         load_audio(tmp_path / "a.m4a")
@@ -376,7 +376,7 @@ def test_043_a_long_recording_is_resampled_on_its_way(
     wav(tmp_path / "a.wav", x, 48_000)
     whole = load_audio(tmp_path / "a.wav")
     monkeypatch.setattr(serfeat.audio, "LONG", 1.0)
-    monkeypatch.setattr("serfeat.decoding.BLOCK", 10_000)
+    monkeypatch.setattr("serfeat.audio.decoding.BLOCK", 10_000)
     pieces = load_audio(tmp_path / "a.wav")
     assert pieces.x.dtype == np.float32
     assert pieces.flags == whole.flags

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from serfeat.compare import compare
+from serfeat.compare.leaderboard import leaderboard
 from serfeat.demo import make_corpus
 from serfeat.deploy import predict, train
-from serfeat.leaderboard import leaderboard
 from serfeat.manifest_csv import read_manifest
 from serfeat.plan import ChosenProtocol, Entry, Plan
 

@@ -16,9 +16,9 @@ from serfeat.lld.cycles import COLUMNS, DESCRIPTORS, cycles
 from serfeat.lld.perturbation import DESCRIPTORS as OF_THE_CLIP
 from serfeat.lld.sound_level import DESCRIPTORS as LEVELS
 from serfeat.lld.sound_level import sound_level
-from serfeat.pitch import pitch
-from serfeat.pulses import clip_amplitudes, clip_pulses
 from serfeat.shorttime import ShortTime
+from serfeat.signal.pitch import pitch
+from serfeat.signal.pulses import clip_amplitudes, clip_pulses
 from serfeat.types import Floats
 
 SR = 16000

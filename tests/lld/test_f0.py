@@ -13,8 +13,8 @@ import soundfile as sf
 from serfeat.errors import AudioError, FeatureError
 from serfeat.lld import _praat
 from serfeat.lld.f0 import DESCRIPTORS, Bounds, f0, semitones, voice_range
-from serfeat.pitch import pitch
 from serfeat.shorttime import ShortTime
+from serfeat.signal.pitch import pitch
 from serfeat.types import Floats
 
 SR = 16000

@@ -10,8 +10,8 @@ import scipy.signal
 
 from serfeat.errors import FeatureError, UnknownNameError
 from serfeat.lld.formants import CANDIDATES, DESCRIPTORS, choose_ceiling, formants, track
-from serfeat.resonances import Method, Resonances, resonances
 from serfeat.shorttime import ShortTime
+from serfeat.signal.resonances import Method, Resonances, resonances
 
 VOWELS = {
     "a": ((730, 1090, 2440, 3400, 4300), (80, 90, 120, 150, 200)),

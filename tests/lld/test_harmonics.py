@@ -10,9 +10,9 @@ import pytest
 import soundfile as sf
 
 from serfeat.lld.harmonics import COLUMNS, DESCRIPTORS, harmonics
-from serfeat.pitch import pitch
-from serfeat.resonances import Resonances
 from serfeat.shorttime import ShortTime
+from serfeat.signal.pitch import pitch
+from serfeat.signal.resonances import Resonances
 from serfeat.types import Floats
 
 SR = 16000

@@ -33,7 +33,7 @@ def test_covariance_is_exact_on_an_impulse_response() -> None:
 
 
 def test_autocorrelation_is_exact_on_a_whole_impulse_response() -> None:
-    from serfeat.prediction import levinson
+    from serfeat.signal.prediction import levinson
 
     h = lfilter([1], AR4, np.r_[1, np.zeros(1999)])
     r = np.array([h[: len(h) - k] @ h[k:] for k in range(5)])

@@ -56,7 +56,7 @@ def test_an_all_pole_auditory_spectrum_gives_its_own_model() -> None:
 
     The poles are well inside the circle, so that the autocorrelation does not wrap around.
     """
-    from serfeat.prediction import levinson, lpcc
+    from serfeat.signal.prediction import levinson, lpcc
     from serfeat.spectrum import autocorrelation
 
     poles = 0.3 * np.exp(1j * np.array([0.6, -0.6, 1.9, -1.9, np.pi]))

@@ -10,16 +10,16 @@ import pytest
 import soundfile as sf
 
 from serfeat.errors import FeatureError
-from serfeat.gabor import RATE, gabor_blocks
 from serfeat.lld.teo import desa1
 from serfeat.lld.teo_bands import BAND_EDGES, DESCRIPTORS, teo_cb_auto_env
 from serfeat.lld.teo_fm import DESCRIPTORS as FM
 from serfeat.lld.teo_fm import teo_fm_var
-from serfeat.pitch import pitch
 from serfeat.shorttime import ShortTime
+from serfeat.signal.gabor import RATE, gabor_blocks
+from serfeat.signal.pitch import pitch
 
 bands, fm = sys.modules["serfeat.lld.teo_bands"], sys.modules["serfeat.lld.teo_fm"]
-gabor = sys.modules["serfeat.gabor"]
+gabor = sys.modules["serfeat.signal.gabor"]
 SR = 8000
 T = np.arange(SR) / SR
 

@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from serfeat import metrics, significance, stats
+from serfeat import metrics, stats
+from serfeat.compare.leaderboard import leaderboard
 from serfeat.errors import StoreError
-from serfeat.leaderboard import leaderboard
 from serfeat.report import as_text, figures, tables, write_report
 from serfeat.report.numbers import points
 from serfeat.report.run import DEPENDENT, SYNTHETIC, read_run
 from serfeat.report.words import verdict
+from serfeat.statistics import significance
 
 LABELS = ["anger", "boredom", "fear", "happiness", "neutral"]
 HELD, RANDOM = "leave_one_speaker_out", "random_kfold(10)"

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from serfeat import calibration, metrics
+from serfeat import metrics
 from serfeat.report import write_report
 from serfeat.report.run import CLEAN, NOT_LINTED, read_run
 from serfeat.report.sections import (
@@ -23,6 +23,7 @@ from serfeat.report.sections import (
     groups,
     inside,
 )
+from serfeat.statistics import calibration
 
 Make = Callable[..., Path]
 LABELS = ["anger", "boredom", "fear"]

@@ -11,8 +11,8 @@ from serfeat.audio import load_audio, resample
 from serfeat.errors import AudioError, FeatureError
 from serfeat.feature_sets import FEATURE_SETS, feature_set
 from serfeat.lld import DESCRIPTORS
-from serfeat.pitch import pitch
 from serfeat.shorttime import ShortTime
+from serfeat.signal.pitch import pitch
 from serfeat.streaming import STREAMABLE, WHOLE, Stream
 from serfeat.streaming.frames import PIECE
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from serfeat.pitch import best_path
+from serfeat.signal.pitch import best_path
 from serfeat.streaming import FixedLag
 
 SETTINGS = {"shortest": 20.0, "octave_cost": 0.01, "octave_jump": 0.35, "voiced_unvoiced": 0.14}

@@ -28,7 +28,7 @@ def noise_section(run: Run) -> Section:
     section = Section("noise", "Noise and other disturbances of the test clips", short="Noise")
     if run.disturbed.empty or run.targets:
         return section
-    from serfeat.robustness import noise_curve  # only such runs need it
+    from serfeat.statistics.robustness import noise_curve  # only such runs need it
 
     said = [c for c in run.info.get("conditions", []) if "name" in c]
     both = pd.concat([run.predictions, run.disturbed], ignore_index=True)
@@ -152,7 +152,7 @@ def cross_section(run: Run) -> Section:
 
 
 def _matrices(run: Run, rows: pd.DataFrame, by: str) -> list[Block]:
-    from serfeat.matrix import cross_matrix, grid, trained_on
+    from serfeat.statistics.matrix import cross_matrix, grid, trained_on
 
     matrix = cross_matrix(run.predictions, trained_on(run.folds, rows, by=by), labels=run.labels)
     # Within one corpus the scores above say all; and voices that were heard are no diagonal here.

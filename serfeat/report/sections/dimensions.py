@@ -112,8 +112,8 @@ def _pairs_table(run: Run, key: str) -> Table:
     """Every pair of entries on every dimension, corrected for all of them."""
     from scipy.stats import t as student
 
-    from serfeat.dimensions import dimension_difference
-    from serfeat.paired_tests import holm
+    from serfeat.statistics.dimensions import dimension_difference
+    from serfeat.statistics.paired_tests import holm
     from serfeat.stats import student_p
 
     found = []

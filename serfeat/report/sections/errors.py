@@ -85,7 +85,7 @@ def calibration_section(run: Run) -> Section:
     rows = run.predictions[probable]
     if rows.empty:
         return Section("calibration", title)
-    from serfeat.calibration import calibration_board
+    from serfeat.statistics.calibration import calibration_board
 
     try:
         board = calibration_board(rows, labels=run.labels)
@@ -129,7 +129,7 @@ def _calibration_table(run: Run, board: pd.DataFrame, key: str) -> Table:
 
 
 def _reliability(run: Run, rows: pd.DataFrame, entry: str, key: str, name: str) -> Picture:
-    from serfeat.calibration import reliability
+    from serfeat.statistics.calibration import reliability
 
     mine = rows_of(rows, key, entry)
     proba = mine[[f"p_{label}" for label in run.labels]].to_numpy(dtype=np.float64)

@@ -20,7 +20,7 @@ def fairness_section(run: Run) -> Section:
     title = "Whom it serves worse"
     if run.targets:
         return Section("fairness", title)
-    from serfeat.fairness import group_gaps, group_scores, speaker_spread
+    from serfeat.statistics.fairness import group_gaps, group_scores, speaker_spread
 
     found: dict[str, tuple[pd.DataFrame, pd.DataFrame]] = {}
     for by in BY:

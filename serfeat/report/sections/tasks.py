@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 
 from serfeat import metrics
-from serfeat.dimensions import dimension_board
 from serfeat.report.blocks import Block, Section, Table, Words
 from serfeat.report.numbers import decimals, percent, visible
 from serfeat.report.run import Run
 from serfeat.report.words import title_of
+from serfeat.statistics.dimensions import dimension_board
 
 __all__ = ["tasks_section"]
 

@@ -1,0 +1,247 @@
+"""Blocks of samples out of libsndfile: opened, decoded in passes, mixed, and counted.
+
+A pass decodes a segment block by block, so that memory holds what is wanted and never what a header
+promises. The first pass counts (`Heard`) and, of a recording of ordinary length, keeps the mix; a
+second one decodes a single channel where the mean of all would be silence, or resamples a long
+recording on its way, so that it is in memory at its new rate alone.
+
+Contents
+--------
+`opened`, `chatter` : an open file as libsndfile sees it; what its MP3 decoder says meanwhile.
+`Reading`           : a segment of it, as blocks.
+`Heard`             : what a pass has found.
+`first_pass`, `one_channel`, `streamed` : the passes.
+
+Sources: libsndfile 1.2.2 through python-soundfile; mpg123 inside it; soxr.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from serfeat.audio.containers import Claims
+from serfeat.audio.pyav import KINDS, Sound
+from serfeat.errors import AudioError
+from serfeat.types import Reals
+
+__all__ = [
+    "EXACT_IN_FLOAT32",
+    "Heard",
+    "Reading",
+    "chatter",
+    "first_pass",
+    "one_channel",
+    "opened",
+    "streamed",
+]
+
+BLOCK = 1 << 18  # samples decoded at a time
+
+# Single precision holds samples of up to 16 bits, and the mean of two of them, exactly; it takes
+# less time to decode and half the memory.
+EXACT_IN_FLOAT32 = {"PCM_S8", "PCM_U8", "PCM_16", "ULAW", "ALAW"}
+
+
+@contextmanager
+def opened(path: Path, stream: BinaryIO, claims: Claims, said: BinaryIO) -> Iterator[Any]:
+    """Open with libsndfile, or with PyAV what that does not read, what has been looked at."""
+    if claims.kind in KINDS:
+        with Sound(path, stream, claims.kind) as opened_sound:
+            yield opened_sound
+        return
+    import soundfile as sf
+
+    stream.seek(0)
+    try:
+        # A descriptor is read without a call back into Python for every piece.
+        source: Any = stream
+        if os.name == "posix":
+            source = os.dup(stream.fileno())
+            os.lseek(source, 0, os.SEEK_SET)
+        sound = sf.SoundFile(source, closefd=True)
+    except (sf.LibsndfileError, TypeError) as error:
+        reason = getattr(error, "error_string", str(error)).strip()
+        if not claims.kind:
+            found, code = f"not audio ({reason})", "not-audio"
+        elif claims.cut:
+            found, code = f"truncated: its end is missing ({reason})", "truncated"
+        else:
+            found, code = f"not audio that can be read ({reason})", "bad-header"
+        fix = "convert it to WAV or FLAC"
+        raise AudioError(found + heard_of(said), where=path, code=code, fix=fix) from None
+    with sound:
+        yield sound
+
+
+@contextmanager
+def chatter(kind: str) -> Iterator[BinaryIO]:
+    """Keep what the MP3 decoder writes to descriptor 2: for a message, not for the terminal."""
+    with tempfile.TemporaryFile() if kind == "MP3" else open(os.devnull, "rb") as said:
+        if kind != "MP3":
+            yield said
+            return
+        try:
+            screen = os.dup(2)
+        except OSError:  # a process without a standard error has nothing to keep clean
+            yield said
+            return
+        os.dup2(said.fileno(), 2)
+        try:
+            yield said
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)
+
+
+def heard_of(said: BinaryIO) -> str:
+    """First line of what the decoder said, if anything."""
+    said.seek(0)
+    lines = said.read(400).decode("utf-8", "replace").strip().splitlines()
+    return f": {lines[0]}" if lines else ""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A segment of an open file: `count` samples from `first` on."""
+
+    path: Path
+    sound: Any
+    first: int
+    count: int
+    said: BinaryIO
+
+    @property
+    def dtype(self) -> str:
+        """A precision that holds the samples, and the mean of two channels, exactly."""
+        narrow = self.sound.subtype in EXACT_IN_FLOAT32 and self.sound.channels <= 2
+        return "float32" if narrow else "float64"
+
+    def blocks(self) -> Iterator[Reals]:
+        """Yield (n, channels) blocks."""
+        import soundfile as sf
+
+        sound, skip, done = self.sound, 0, 0
+        try:
+            if not sound.seekable():
+                skip = self.first  # GSM 6.10: what comes before is read as well, and once
+            elif sound.tell() != self.first:
+                sound.seek(self.first)
+            while skip > 0 and len(passed := sound.read(min(BLOCK, skip), dtype="float32")):
+                skip -= len(passed)
+            while done < self.count:
+                block = sound.read(min(BLOCK, self.count - done), dtype=self.dtype, always_2d=True)
+                if not len(block):
+                    break
+                done += len(block)
+                yield block
+        except (sf.LibsndfileError, RuntimeError) as error:
+            raise AudioError(
+                f"the stream is corrupt after {done / sound.samplerate:.2f} s "
+                f"({error}){heard_of(self.said)}",
+                where=self.path,
+                code="corrupt",
+                fix="copy the recording again",
+            ) from None
+
+    def mixed(self, channel: int | None = None) -> Iterator[Reals]:
+        """Yield (n,) blocks of one channel, or of the mean of all."""
+        for block in self.blocks():
+            if channel is None and self.sound.channels > 1:
+                yield block.mean(axis=1)
+            else:
+                yield block[:, channel or 0]
+
+
+@dataclass
+class Heard:
+    """What one pass over a segment has found; grows block by block.
+
+    Attributes
+    ----------
+    n : samples.
+    peak, total : largest magnitude and sum of the mix.
+    bad, first_bad : samples that are not finite, and where the first is.
+    plateau : neighbours that are both at the peak.
+    power, mixed : sum of squares of each channel, and of the mix.
+    """
+
+    power: Reals
+    n: int = 0
+    peak: float = 0.0
+    total: float = 0.0
+    bad: int = 0
+    first_bad: int = -1
+    plateau: int = 0
+    mixed: float = 0.0
+    last: float = 0.0
+
+    def add(self, part: Reals) -> None:
+        """Take the next (n,) samples of the mix."""
+        peak = float(np.maximum(part.max(), -part.min()))  # NaN if any sample is
+        if not np.isfinite(peak):
+            bad = np.flatnonzero(~np.isfinite(part))
+            self.first_bad = self.n + int(bad[0]) if self.first_bad < 0 else self.first_bad
+            self.bad += len(bad)
+        elif not self.bad:
+            if peak > self.peak / 0.9999:
+                self.plateau = 0  # what was at the old peak is not at this one
+            self.peak = max(self.peak, peak)
+            joined = np.concatenate([np.array([self.last], dtype=part.dtype), part])
+            at_peak = (joined >= 0.9999 * self.peak) | (joined <= -0.9999 * self.peak)
+            self.plateau += int(np.count_nonzero(at_peak[1:] & at_peak[:-1])) if self.peak else 0
+            self.total += float(part.sum(dtype=np.float64))
+            self.last = float(part[-1])
+        self.n += len(part)
+
+
+def first_pass(read: Reading, *, keep: bool) -> tuple[Heard, Reals | None]:
+    """Decode everything once: what there is, and, if `keep`, the samples of the mix."""
+    found = Heard(np.zeros(read.sound.channels))
+    kept = np.empty(read.count, dtype=read.dtype) if keep else None  # pages unwritten cost nothing
+    for block in read.blocks():
+        part = block[:, 0] if read.sound.channels == 1 else block.mean(axis=1)
+        if kept is not None:
+            kept[found.n : found.n + len(part)] = part
+        if read.sound.channels > 1:
+            found.power += (block.astype(np.float64) ** 2).sum(axis=0)
+            found.mixed += float((part.astype(np.float64) ** 2).sum())
+        found.add(part)
+    return found, None if kept is None else kept[: found.n]
+
+
+def one_channel(read: Reading, found: Heard, channel: int, *, keep: bool) -> Reals | None:
+    """Decode one channel: what there is goes to `found`; its samples, if `keep`."""
+    parts = []
+    for part in read.mixed(channel):
+        found.add(part)
+        if keep:
+            parts.append(part.copy())
+    return np.concatenate(parts) if keep else None
+
+
+def streamed(read: Reading, channel: int | None, n: int, target: int) -> Reals:
+    """Decode and resample block by block: a long recording is in memory at its new rate alone."""
+    import soxr
+
+    rate = int(read.sound.samplerate)
+    out = np.empty(round(n * target / rate) + 2, dtype=np.float32)
+    done = 0
+    stream = soxr.ResampleStream(rate, target, 1, dtype="float32", quality="HQ")
+    for part in read.mixed(channel):
+        piece = part.astype(np.float32, copy=False)
+        y = piece if rate == target else stream.resample_chunk(piece)
+        out[done : done + len(y)] = y
+        done += len(y)
+    if rate != target:
+        y = stream.resample_chunk(np.empty(0, dtype=np.float32), last=True)
+        out[done : done + len(y)] = y
+        done += len(y)
+    return out[:done]
