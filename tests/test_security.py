@@ -177,8 +177,8 @@ def test_the_rule_lets_the_harmless_be(line: str) -> None:
 
 
 def test_downloads_are_in_one_module() -> None:
-    """Sockets are opened by the fetching of corpora and of encoders, and nowhere else."""
-    allowed = {"corpora/fetch.py", "encoders/files.py", "encoders/network.py"}
+    """Only the fetching of corpora and encoders opens a connection; the lab's server binds one."""
+    allowed = {"corpora/fetch.py", "encoders/files.py", "encoders/network.py", "lab/server.py"}
     for path in MODULES:
         text = path.read_text(encoding="utf-8")
         for node in ast.walk(parsed(text)):
