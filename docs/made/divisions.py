@@ -219,7 +219,7 @@ def _legend(fold: Fold, n: int, left: int, y: int) -> list[str]:
 INTRODUCTION = """\
 A protocol divides the recordings into folds: what a model learns from, and what it is asked
 about afterwards. **It is the most consequential choice of a comparison**: the same model on the
-same corpus scores 10 to 30 points more where the test voices were heard in training
+same corpus scores 5 to 35 points more where the test voices were heard in training
 ([measured](results/leak.md)). Not sure? [Which protocol should I
 use](faq.md#which-protocol-should-i-use).
 
