@@ -118,7 +118,7 @@ def microphone(sr: int = 16_000, *, device: str | int | None = None) -> Iterator
     AudioError : no PortAudio, no microphone, or one that cannot be opened so.
     """
     try:
-        import sounddevice  # type: ignore[import-untyped]
+        import sounddevice
     except ImportError:
         raise MissingExtraError.of("sounddevice", "microphone", "a microphone") from None
     except OSError:  # the package is there, the library that it calls is not
