@@ -1,15 +1,21 @@
-# The two commands: `make demo` and `make test`. Each sets everything up first (a virtual environment
-# in .venv with pinned packages) and skips that the next time.
+# The three commands: `make lab`, `make demo` and `make test`. Each first sets up what it needs (a virtual
+# environment in .venv with pinned packages) and skips that the next time; what one has set up, the
+# others keep.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints/py311.txt
+# Stamps: what the lab needs; with networks; with everything, and the tools of the tests
+LIGHT := $(VENV)/.light
+DEEP := $(VENV)/.deep
 READY := $(VENV)/.ready
+PINNED := pyproject.toml $(CONSTRAINTS) setup.sh
 OUT ?= runs/demo
 
-.PHONY: help demo test test-slow check bench bench-heads emodb heads leak fuzz docs notebooks site clean
+.PHONY: help lab demo test test-slow check bench bench-heads emodb heads leak fuzz docs notebooks site clean
 help:
+	@echo "make lab     set up, open a page that records your voice and says what a model hears in it"
 	@echo "make demo    set up, make the embedded corpus, compare models on it, write a report"
 	@echo "make test    set up, run the tests"
 	@echo "make check   ruff, mypy --strict, import layers, generated documents"
@@ -21,11 +27,22 @@ help:
 	@echo "make site    the documentation as a site: build/site"
 	@echo "make notebooks    the teaching labs as notebooks: build/notebooks"
 
-$(READY): pyproject.toml $(CONSTRAINTS) setup.sh
-	@PYTHON="$(PYTHON)" sh setup.sh $(VENV) $(CONSTRAINTS)
-	@touch $(READY)
+$(LIGHT): $(PINNED)
+	@PYTHON="$(PYTHON)" sh setup.sh $(VENV) $(CONSTRAINTS) boost,lab
+	@touch $(LIGHT)
 
-demo: $(READY)
+$(DEEP): $(PINNED)
+	@PYTHON="$(PYTHON)" sh setup.sh $(VENV) $(CONSTRAINTS) boost,deep,lab
+	@touch $(LIGHT) $(DEEP)
+
+$(READY): $(PINNED)
+	@PYTHON="$(PYTHON)" sh setup.sh $(VENV) $(CONSTRAINTS) all,dev
+	@touch $(LIGHT) $(DEEP) $(READY)
+
+lab: $(LIGHT)
+	@$(BIN)/serfeat lab
+
+demo: $(DEEP)
 	@echo "make demo: speaks 384 synthetic utterances (about 25 MB in $(OUT)), extracts features, trains"
 	@echo "  7 models on 2 protocols and writes a report page; about 2 to 3 minutes on 2 cores."
 	@$(BIN)/serfeat demo -o $(OUT)
@@ -72,6 +89,7 @@ notebooks: $(READY)
 	@$(BIN)/python labs/build.py -o build/notebooks
 
 site: $(READY)
+	@echo "make site: writes the documentation as a site; one to four minutes."
 	@$(BIN)/mkdocs build --strict --site-dir build/site
 	@echo "open build/site/index.html"
 

@@ -8,9 +8,10 @@ batch with it and not this program; the seed of a batch makes it again (``--agai
 input is good if it is read, or refused with a `SerfeatError` of one line. Memory of a batch is
 limited to 4 GB of addresses.
 
-Seeds: a tone of 0.1 s in fifteen containers, manifests, shipped recipes, six foreign files. A
-mutation flips bits, writes extreme numbers into the first 64 bytes, cuts, doubles, removes or
-inserts stretches, or (texts) exchanges words for others that hurt.
+Seeds: a tone in fifteen containers (and in five of telephones and browsers, where PyAV is
+installed), manifests, shipped recipes, six foreign files. A mutation flips bits, writes extreme
+numbers into the first 64 bytes, cuts, doubles, removes or inserts stretches, or (texts) exchanges
+words for others that hurt.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ CONTAINERS = [
     *(("WAV", s) for s in ("PCM_16", "PCM_U8", "PCM_24", "FLOAT", "ULAW", "IMA_ADPCM", "GSM610")),
     *(("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III")),
     *(("AIFF", "PCM_16"), ("AU", "PCM_16"), ("W64", "PCM_16"), ("CAF", "PCM_16")),
+]
+TELEPHONE = [  # suffix, FFmpeg's container and codec
+    *((".m4a", "ipod", "aac"), (".m4a", "ipod", "alac"), (".aac", "adts", "aac")),
+    *((".webm", "webm", "libopus"), (".wma", "asf", "wmav2")),
 ]
 EXTREMES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 MANIFEST = """file,start,end,speaker,emotion,valence,votes_anger
@@ -124,6 +129,7 @@ def audio_case(folder: Path) -> Callable[[np.random.Generator], None]:
             continue
         sf.write(stream, np.stack([x, x], 1) if kind == "FLAC" else x, 16_000, subtype, None, kind)
         seeds.append((f".{kind.lower()}", stream.getvalue()))
+    seeds += telephone_seeds()
 
     def case(rng: np.random.Generator) -> None:
         suffix, raw = seeds[int(rng.integers(len(seeds)))]
@@ -134,6 +140,32 @@ def audio_case(folder: Path) -> Callable[[np.random.Generator], None]:
             raise AssertionError("samples that are not finite, or far beyond 1")
 
     return case
+
+
+def telephone_seeds() -> list[tuple[str, bytes]]:
+    """Half a second of a tone as PyAV writes it: (suffix, bytes); none without it."""
+    try:
+        import av
+    except ImportError:
+        return []
+    x = (0.5 * np.sin(np.arange(24_000) / 8)).astype(np.float32)[None]
+    seeds = []
+    for suffix, container, codec in TELEPHONE:
+        stream = io.BytesIO()
+        sound = av.AudioFrame.from_ndarray(x, format="fltp", layout="mono")
+        sound.sample_rate = 48_000
+        with av.open(stream, "w", format=container) as out:
+            track: Any = out.add_stream(codec, rate=48_000)
+            track.codec_context.layout = "mono"
+            track.codec_context.bit_rate = 64_000
+            size = track.codec_context.frame_size or 1024
+            form = track.codec_context.format
+            changed = av.AudioResampler(format=form, layout="mono", rate=48_000, frame_size=size)
+            for frame in (*changed.resample(sound), *changed.resample(None)):
+                out.mux(track.encode(frame))
+            out.mux(track.encode(None))
+        seeds.append((suffix, stream.getvalue()))
+    return seeds
 
 
 def text_case(folder: Path) -> Callable[[np.random.Generator], None]:

@@ -196,7 +196,12 @@ def _compute(clip: Clip, features: FeatureSet, level: Level) -> Row | Failure:
         with time_budget(max(least, per_second * seconds)):
             flags = list(audio.flags)
             values = features.compute(
-                audio.x, level, speaker=clip.speaker, recorded=audio.original_sr, flags=flags
+                audio.x,
+                level,
+                speaker=clip.speaker,
+                recorded=audio.original_sr,
+                flags=flags,
+                consume=True,
             )
         return Row(clip.key, values.astype(np.float32, copy=False), tuple(flags), seconds)
     except SerfeatError as error:

@@ -35,8 +35,10 @@ class Predictions:
 
     Parameters
     ----------
-    table : index (file, start, end); columns prediction and one p_<label> per label, or one
-        column for each dimension.
+    table : index (file, start, end); columns prediction, said (the same, or "unknown" where the
+        answer should not be believed, see `serfeat.doubt`), right (share of such answers that were
+        right on held-out speakers; NaN: not measured), reason (why unknown; else empty) and one
+        p_<label> per label; or one column for each dimension.
     failures : recordings without a prediction.
     licence : tag of the features that the model needs.
     trained_on : what the model's card says of its training corpus.
@@ -215,6 +217,8 @@ def predict(
             )
         X = per_speaker(X, folders)
     table = _said(model, X, card, extraction.index)
+    if not card.get("dimensions"):
+        table = _judged(table, model, X, doubt.load_doubt(folder, card))
     return Predictions(
         table, extraction.failures, features.licence, card["trained_on"], tuple(remarks)
     )
@@ -233,6 +237,23 @@ def _said(model: Any, X: Any, card: Mapping[str, Any], index: pd.MultiIndex) -> 
         table["prediction"] = [str(p) for p in model.predict(X)]
     for i, label in enumerate(_text(model.classes_)):
         table[f"p_{label}"] = proba[:, i]
+    return table
+
+
+def _judged(table: pd.DataFrame, model: Any, X: Any, record: doubt.Doubt | None) -> pd.DataFrame:
+    """Put beside each prediction whether it may be believed."""
+    chances = [c for c in table.columns if c.startswith("p_")]
+    rows = doubt.summary(X) if record is not None else None
+    found = [
+        doubt.far(model, X[[i]])
+        if record is None or rows is None
+        else doubt.judge(record, float(table[chances].iloc[i].max()), rows[i])
+        for i in range(len(table))
+    ]
+    known = [judgement.known for judgement in found]
+    table.insert(1, "said", table["prediction"].where(known, doubt.UNKNOWN))
+    table.insert(2, "right", [judgement.calibrated for judgement in found])
+    table.insert(3, "reason", ["; ".join(judgement.reasons) for judgement in found])
     return table
 
 

@@ -59,8 +59,18 @@ from serfeat.models import fit
 from serfeat.sequences import Sequences
 from serfeat.types import Bools, Floats
 
-__all__ = ["Doubt", "Judgement", "far", "judge", "learn", "load_doubt", "save_doubt"]
+__all__ = [
+    "UNKNOWN",
+    "Doubt",
+    "Judgement",
+    "far",
+    "judge",
+    "learn",
+    "load_doubt",
+    "save_doubt",
+]
 
+UNKNOWN = "unknown"  # what is said in place of a label
 FORMAT = 1
 FILE = "doubt.json"
 RIGHT = 0.5  # calibrated probability below which an answer is unknown

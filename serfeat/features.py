@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from serfeat.allocator import give_back, trim
 from serfeat.audio import DECODER
 from serfeat.augment import Change
 from serfeat.denoise import PREPARATIONS, Preparation
@@ -42,6 +43,7 @@ Level = Literal["lld", "functionals"]
 # reads MARGIN on either side, more than any window or smoothing reaches.
 LONG = 600.0
 MARGIN = 2.0
+BLOCK = 8192  # frames whose deltas are computed at a time
 
 # The word before the place of an encoder, and what is said of its columns over time.
 ENCODER = "encoder:"
@@ -213,6 +215,7 @@ class FeatureSet:
         speaker: str = "",
         recorded: int | None = None,
         flags: list[str] | None = None,
+        consume: bool = False,
     ) -> Reals:
         """Compute the set on one clip at the set's rate.
 
@@ -224,13 +227,16 @@ class FeatureSet:
         recorded : Hz, the rate at which it was recorded: columns that describe what is above the
             half of it are NaN (`serfeat.reach`). None: at least the set's.
         flags : receives what is odd about the clip and shows in the analysis only.
+        consume : whether `x` is not needed afterwards: of a long clip (of `load_audio`), samples
+            that were analysed are given back to the system, and read as 0 from then on.
 
         Returns
         -------
         (rows, columns): a row per frame for ``"lld"``, one row for ``"functionals"``. float64, or
         float32 for the frames of a clip of more than ten minutes and for those of an encoder alone.
         """
-        values = self._computed(x, level, speaker, flags)
+        consume = consume and self.encoder is None
+        values = self._computed(x, level, speaker, flags, consume)
         if recorded is not None and recorded < self.sr:
             empty = beyond(self.columns(level), self.sr, recorded)
             if empty:
@@ -238,7 +244,9 @@ class FeatureSet:
                 values[:, list(empty)] = np.nan
         return values
 
-    def _computed(self, x: Reals, level: Level, speaker: str, flags: list[str] | None) -> Reals:
+    def _computed(
+        self, x: Reals, level: Level, speaker: str, flags: list[str] | None, consume: bool
+    ) -> Reals:
         """(rows, columns) of all that the set is made of."""
         if self.augment is not None:
             x = self.augment(np.asarray(x, dtype=np.float64), self.sr, speaker=speaker)
@@ -251,11 +259,11 @@ class FeatureSet:
 
             return opensmile.compute(x, self.sr, self.external, level)
         if self.encoder is None:
-            return self._own(x, level, flags)
+            return self._own(x, level, flags, consume)
         theirs = self._of_encoder(self.encoder, x, level)
         if not self.chosen:
             return theirs
-        return np.concatenate([self._own(x, level, flags), theirs], axis=1)
+        return np.concatenate([self._own(x, level, flags, consume), theirs], axis=1)
 
     def _of_encoder(self, encoder: EncoderColumns, x: Reals, level: Level) -> Reals:
         """(rows, columns) of the encoder, at either level."""
@@ -273,17 +281,21 @@ class FeatureSet:
         """Beside descriptors, `functionals` are theirs: other statistics of a state say little."""
         return ENCODER_FUNCTIONALS if self.chosen else self.functionals
 
-    def _own(self, x: Reals, level: Level, flags: list[str] | None) -> Reals:
+    def _own(self, x: Reals, level: Level, flags: list[str] | None, consume: bool) -> Reals:
         """(rows, columns) of the descriptors."""
         whole = ShortTime(x, self.sr, self.hop) if len(x) <= LONG * self.sr else None
-        own = self._frames(x) if whole is None else self._described(whole)
+        if whole is None and level == "lld" and self.smooth == 1:
+            return _with_deltas(self._frames(x, 1 + self.deltas, consume), self.deltas)
+        consume = consume and not (level == "functionals" and self._wants_the_whole)
+        own = self._frames(x, 1, consume) if whole is None else self._described(whole)
         if self.smooth > 1:
             own = moving_average(own, self.smooth)
         if flags is not None and whole is not None and whole.peak > 0 and whole.knows("pitch"):
             heard = float(pitch(whole).voiced.sum()) * self._hop
             flags += [f"voiced for {1e3 * heard:.0f} ms only"] if heard < LITTLE_VOICE else []
         if level == "lld":
-            return _with_deltas(own, self.deltas)
+            beside = np.empty((len(own), self.deltas * own.shape[1]), dtype=own.dtype)
+            return _with_deltas(np.concatenate([own, beside], axis=1), self.deltas)
         voiced = None
         names = (*self.functionals, *self.delta_functionals)
         if any(functional(name).frames != "all" for name in names):
@@ -304,6 +316,13 @@ class FeatureSet:
             clip = [d(whole) for d in self.clip_descriptors]
         values = np.concatenate([*(part for parts in rows for part in parts), *clip])
         return values[self._kept][None, :]
+
+    @cached_property
+    def _wants_the_whole(self) -> bool:
+        """Whether the functionals of a long clip ask for more than its frames."""
+        names = (*self.functionals, *self.delta_functionals)
+        voiced = any(functional(name).frames != "all" for name in names)
+        return voiced or bool(self.clip_descriptors)
 
     @cached_property
     def _kept(self) -> list[int]:
@@ -340,8 +359,11 @@ class FeatureSet:
         nothing = np.empty((st.n_frames, 0))  # of a set of clip-level descriptors only
         return np.concatenate([nothing, *(d(st) for d in self.frame_descriptors)], axis=1)
 
-    def _frames(self, x: Reals) -> Floats32:
+    def _frames(self, x: Reals, blocks: int, consume: bool) -> Floats32:
         """(n_frames, columns) of a long clip, stretch by stretch, so that memory stays small.
+
+        `blocks` times as many columns: those after the first are the caller's to fill. Samples
+        that no stretch asks for any more are given back to the system where `consume` allows it.
 
         The stretches know the mean and the peak of the whole and overlap by `MARGIN`; what looks
         further (the path of the pitch, the loudest frame) sees its stretch only.
@@ -352,13 +374,16 @@ class FeatureSet:
         peak = float(max(x.max() - mean, mean - x.min()))
         stretch, margin = round(LONG / 20 / self.hop), round(MARGIN / self.hop)
         width = sum(len(d.columns) for d in self.frame_descriptors)
-        out = np.empty((n_frames, width), dtype=np.float32)
+        out = np.empty((n_frames, blocks * width), dtype=np.float32)  # costs nothing yet
         for first in range(0, n_frames, stretch):
             last = min(first + stretch, n_frames)
             begin = max(first - margin, 0)
             part = x[begin * hop : (last + margin) * hop]
             st = ShortTime(part, self.sr, self.hop, mean=mean, peak=peak)
-            out[first:last] = self._described(st)[first - begin : last - begin]
+            out[first:last, :width] = self._described(st)[first - begin : last - begin]
+            if consume:
+                give_back(x, max(last - margin, 0) * hop)
+        trim()  # what the stretches took is of no use to what comes after them
         return out
 
     def fingerprint(self, level: Level) -> str:
@@ -444,19 +469,16 @@ class FeatureSet:
         return named
 
 
-def _with_deltas(own: Reals, orders: int) -> Reals:
-    """(n, (1 + orders) k): contours (n, k) and their regression deltas, in their precision."""
-    n, k = own.shape
-    out = np.empty((n, (1 + orders) * k), dtype=own.dtype)
-    some = (
-        max(k, 1) if n * k < 1_000_000 else 8
-    )  # a few at a time: the copies of a long clip stay small
-    for column in range(0, k, some):
-        contours = own[:, column : column + some]
-        for order in range(1 + orders):
-            contours = delta(contours) if order else contours
-            first = order * k + column
-            out[:, first : first + contours.shape[1]] = contours
+def _with_deltas(out: Reals, orders: int) -> Reals:
+    """(n, (1 + orders) k): add to the contours in the first k columns their regression deltas."""
+    n, k = len(out), out.shape[1] // (1 + orders)
+    reach = 2 * orders  # frames that a delta looks to either side
+    for first in range(0, n, BLOCK):  # the copies of a long clip stay small
+        last, begin = min(first + BLOCK, n), max(first - reach, 0)
+        contours = out[begin : last + reach, :k]
+        for order in range(1, 1 + orders):
+            contours = delta(contours)
+            out[first:last, order * k : (order + 1) * k] = contours[first - begin : last - begin]
     return out
 
 

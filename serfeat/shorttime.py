@@ -12,13 +12,14 @@ that, for the functions that need parity with them.
 Contents
 --------
 `Grid`       : sample rate, hop, number of frames, times.
-`ShortTime`  : the memoised analysis of one clip; what two descriptors need is computed once.
+`ShortTime`  : the memoised analysis of one clip; what two descriptors need is computed once. Of a
+long clip, what looks at some frames only is computed stretch by stretch.
 `Descriptor` : a named, sourced, unit-carrying function of a `ShortTime`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, Literal, TypeVar
@@ -40,6 +41,12 @@ Window = Literal["rect", "hamming", "hann", "hann_periodic", "gauss"]
 
 # Frames analysed at a time: the block (64 x 512 doubles = 256 KiB) stays in the cache of a core.
 BLOCK = 64
+
+# s: a longer clip stays as it was given, and is analysed in stretches of `STRETCH` s, each with
+# `MARGIN` s on either side, which no window reaches beyond.
+LONG = 600.0
+STRETCH = 30.0
+MARGIN = 2.0
 
 
 @dataclass(frozen=True)
@@ -126,14 +133,16 @@ class ShortTime:
         mean: float | None = None,
         peak: float | None = None,
     ) -> None:
-        signal = np.ascontiguousarray(x, dtype=np.float64)
+        given = np.asarray(x)
+        single = given.dtype == np.float32 and given.size > LONG * sr
+        signal: Reals = np.ascontiguousarray(given, dtype=np.float32 if single else np.float64)
         if signal.ndim != 1:
             raise AudioError(
                 f"the signal has shape {signal.shape}, expected (n_samples,)", code="not-mono"
             )
         if not len(signal):
             raise AudioError("the signal has no samples", code="no-samples")
-        if not np.isfinite(signal).all():
+        if not (np.isfinite(signal.max()) and np.isfinite(signal.min())):
             bad = np.flatnonzero(~np.isfinite(signal))
             raise AudioError(
                 f"{len(bad)} samples are NaN or infinite, the first at {1e3 * bad[0] / sr:.2f} ms",
@@ -147,7 +156,7 @@ class ShortTime:
             )
         signal = signal.view()  # the caller's own array stays as it is
         signal.flags.writeable = False
-        self.x: Floats = signal
+        self.samples: Reals = signal
         self.grid = Grid(sr=int(sr), hop=hop_samples, n_samples=len(signal))
         self._memory: dict[Hashable, Any] = {}
         self._mean, self._peak = mean, peak
@@ -167,10 +176,29 @@ class ShortTime:
         """Frames on the grid."""
         return self.grid.n_frames
 
+    @property
+    def long(self) -> bool:
+        """Whether it is analysed in stretches: `samples` may then be in single precision."""
+        return len(self.samples) > LONG * self.sr
+
+    @cached_property
+    def x(self) -> Floats:
+        """(n,) the samples in double precision; of a long clip, `stretches` take less memory."""
+        y: Floats = self.samples.astype(np.float64, copy=False)
+        y.flags.writeable = False
+        return y
+
+    @cached_property
+    def mean(self) -> float:
+        """Mean of the samples, or of the recording that they are a stretch of."""
+        if self._mean is not None:
+            return self._mean
+        return _sum(self.samples) / len(self.samples) if self.long else float(self.x.mean())
+
     @cached_property
     def centred(self) -> Floats:
         """(n,) the signal without its mean: for everything that a DC offset would disturb."""
-        y: Floats = self.x - (self.x.mean() if self._mean is None else self._mean)
+        y: Floats = self.x - self.mean
         y.flags.writeable = False
         return y
 
@@ -179,7 +207,42 @@ class ShortTime:
         """The largest |sample| of the clip without its mean."""
         if self._peak is not None:
             return self._peak
+        if self.long:
+            return max(float(self.samples.max()) - self.mean, self.mean - float(self.samples.min()))
         return float(max(self.centred.max(), -self.centred.min()))
+
+    def stretches(self) -> Iterator[tuple[slice, slice, ShortTime]]:
+        """Cut a long clip into stretches that overlap, and any other into one.
+
+        Yields
+        ------
+        frames of the clip, the same frames of the stretch, and the stretch, which knows the mean
+        and the peak of the clip.
+        """
+        if not self.long:
+            yield slice(0, self.n_frames), slice(0, self.n_frames), self
+            return
+        some, margin = (round(s * self.sr / self.hop) for s in (STRETCH, MARGIN))
+        for first in range(0, self.n_frames, some):
+            last = min(first + some, self.n_frames)
+            begin = max(first - margin, 0)
+            part = self.samples[begin * self.hop : (last + margin) * self.hop]
+            part = part.astype(np.float64)
+            stretch = ShortTime(part, self.sr, self.hop / self.sr, mean=self.mean, peak=self.peak)
+            yield slice(first, last), slice(first - begin, last - begin), stretch
+
+    def by_stretches(self, compute: Callable[[ShortTime], Floats]) -> Floats:
+        """Compute (n_frames, ...) of which no frame depends on samples `MARGIN` s away."""
+        if not self.long:
+            return compute(self)
+        found: Floats | None = None
+        for frames, inside, stretch in self.stretches():
+            part = compute(stretch)[inside]
+            if found is None:
+                found = np.empty((self.n_frames, *part.shape[1:]), dtype=part.dtype)
+            found[frames] = part
+        assert found is not None  # a clip has a frame
+        return found
 
     def knows(self, word: str) -> bool:
         """Whether something was computed whose key begins with a word."""
@@ -279,6 +342,15 @@ class ShortTime:
             return out
 
         return self.memo(key, make)
+
+
+def _sum(x: Reals) -> float:
+    """Sum in double precision, in the order of NumPy's pairwise sum of the doubles themselves."""
+    if len(x) <= 1 << 20:
+        return float(x.astype(np.float64, copy=False).sum())
+    half = len(x) // 2
+    half -= half % 8
+    return _sum(x[:half]) + _sum(x[half:])
 
 
 @jit

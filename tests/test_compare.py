@@ -218,3 +218,25 @@ def test_train_and_predict(tiny: Path, tmp_path: Path) -> None:
     one = manifest.with_rows(manifest.rows[manifest.rows["emotion"] == "anger"])
     with pytest.raises(ModelError, match="expected two or more"):
         train(one, PLAN.entries[0], tmp_path / "m2")
+
+
+def test_code_of_every_model_is_in_the_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts of an interrupted run are not used again after any of these files has changed.
+
+    Seen to catch: folders of models that are looked for beside serfeat/compare.
+    """
+    read: list[str] = []
+    real = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda p: (read.append(p.as_posix()), real(p))[1])
+    compare_module._code_digest()
+    for file in (
+        "models/classical.py",
+        "heads/timnet.py",
+        "tuning/__init__.py",
+        "tuning/search.py",
+        "explain/permutation.py",
+        "compare/fitting.py",
+    ):
+        assert any(name.endswith(f"serfeat/{file}") for name in read), file

@@ -224,7 +224,8 @@ def test_energy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def plainly(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("pitch", "shorttime", "resonances", "roots", "prediction", "lld.hnr"):
+    signal = (f"signal.{name}" for name in ("pitch", "resonances", "roots", "prediction"))
+    for name in ("shorttime", "lld.hnr", *signal):
         monkeypatch.setattr(import_module(f"serfeat.{name}"), "COMPILED", False)
 
 

@@ -15,7 +15,7 @@ INTRODUCTION = """\
 The documents that this project started from are Chinese; the field publishes in English. One exact
 sentence in each, and a link to where serfeat uses the word.
 
-本项目的奠基文献为中文，而该领域的论文多用英文发表。每个术语各用一句话准确说明，并链接到文档中的用处。"""
+本项目所依据的文献为中文，而该领域的论文多用英文发表。每个术语均以中英文各一句话准确说明，并附文档中相关之处的链接。"""
 
 
 def terms() -> dict[str, list[Term]]:

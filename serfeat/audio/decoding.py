@@ -27,6 +27,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from serfeat.allocator import of_pages
 from serfeat.audio.containers import Claims
 from serfeat.audio.pyav import KINDS, Sound
 from serfeat.errors import AudioError
@@ -232,7 +233,7 @@ def streamed(read: Reading, channel: int | None, n: int, target: int) -> Reals:
     import soxr
 
     rate = int(read.sound.samplerate)
-    out = np.empty(round(n * target / rate) + 2, dtype=np.float32)
+    out = of_pages(round(n * target / rate) + 2)
     done = 0
     stream = soxr.ResampleStream(rate, target, 1, dtype="float32", quality="HQ")
     for part in read.mixed(channel):

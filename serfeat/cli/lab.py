@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from serfeat.cli.screen import Consent, Root, app, consent, out
+from serfeat.cli.screen import Consent, Root, app, consent, out, progress_bars
 from serfeat.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 @app.command()
 def lab(
     folders: Annotated[
-        list[Path] | None, typer.Argument(help="Folders of recordings to choose from.")
+        list[Path] | None,
+        typer.Argument(
+            help="Folders of recordings to choose from; labels are those of their manifest.csv."
+        ),
     ] = None,
     corpus: Annotated[
-        list[str] | None, typer.Option(help="A corpus, see `serfeat corpora`; may be repeated.")
+        list[str] | None,
+        typer.Option(help="A corpus, see `serfeat corpora`, or demo; may be repeated."),
     ] = None,
     root: Root = None,
     runs: Annotated[Path, typer.Option(help="Folder of stored comparisons.")] = Path("runs"),
@@ -58,16 +62,32 @@ def lab(
         upload_limit=upload_limit * MB,
         workers=workers,
     )
-    page = address(opened, options.token)
-    out.print(f"the lab is at {page}\nCtrl-C ends it and deletes what was uploaded", markup=False)
-    if browser:
-        import webbrowser
 
-        webbrowser.open(page)
-    serve(options, opened, host=host)
+    def ready() -> None:
+        page = address(opened, options.token)
+        out.print(
+            f"the lab is at {page}\nCtrl-C ends it and deletes what was uploaded", markup=False
+        )
+        if browser:
+            import webbrowser
+
+            webbrowser.open(page)
+
+    serve(options, opened, host=host, ready=ready)
 
 
 def _corpus(name: str, root: Path | None) -> Manifest:
-    from serfeat.corpora import find_root, read_corpus
+    """Find a corpus; the embedded one is made where it is not there yet."""
+    from serfeat.corpora import cache_folder, find_root, read_corpus
 
-    return read_corpus(name, root or find_root(name))
+    if name != "demo":
+        return read_corpus(name, root or find_root(name))
+    from serfeat.demo import make_corpus
+    from serfeat.manifest_csv import read_manifest
+
+    with progress_bars() as report:
+        made = make_corpus(
+            root or cache_folder("demo"),
+            progress=lambda done, total: report("making the embedded corpus", done, total),
+        )
+    return read_manifest(made)

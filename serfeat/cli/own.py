@@ -42,6 +42,15 @@ def train(
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the model.")],
     root: Root = None,
+    held_out: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            show_default="4; 0 for networks and for numbers",
+            help="Groups of speakers, each of which a further model is trained without, to learn "
+            "when this one should say unknown; 0: none.",
+        ),
+    ] = None,
     jobs: Jobs = 0,
     quiet: Quiet = False,
 ) -> None:
@@ -62,6 +71,7 @@ def train(
             entries[entry],
             output,
             dimensions=read.run.dimensions,
+            held_out=held_out,
             jobs=jobs,
             progress=lambda done, total: report("features", done, total),
         )
@@ -79,9 +89,16 @@ def predict(
 ) -> None:
     """Print the emotion of each recording, with the probability of every label.
 
-    With --json: {predictions: [{file, start, end, prediction, probabilities: {label: p}}],
-    failures: [{file, reason, message}], remarks, licence, trained_on}; of a model of numbers, a
-    prediction has a value under each dimension's name instead.
+    "unknown" stands where the answer should not be believed: the model was wrong more often than
+    right with so little confidence, or the recording is unlike its training, as measured on
+    speakers whom it had not heard. A model that was trained without such a record (`serfeat train
+    --held-out`) knows only recordings that are far from its training. The column prediction is what
+    the model says all the same; said is that or "unknown", reason is why.
+
+    With --json: {predictions: [{file, start, end, prediction, said, right, reason, probabilities:
+    {label: p}}], failures: [{file, reason, message}], remarks, licence, trained_on}; right is the
+    share of such answers that were right on held-out speakers (null: not measured). Of a model of
+    numbers, a prediction has a value under each dimension's name instead.
     """
     from serfeat.deploy import predict as predict_files
     from serfeat.store import write_table
@@ -116,7 +133,7 @@ def _print_predictions(result: Predictions) -> None:
     numbers = [] if labels else list(result.table.columns)
     for (file, *_), row in result.table.iterrows():
         chances = "  ".join(f"{label} {row['p_' + label]:.2f}" for label in labels)
-        said = row.get("prediction", "  ".join(f"{name} {row[name]:.2f}" for name in numbers))
+        said = row.get("said", "  ".join(f"{name} {row[name]:.2f}" for name in numbers))
         typer.echo(f"{printable(file)}\t{said}\t{chances}".rstrip())  # rich would expand the tabs
 
 

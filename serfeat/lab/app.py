@@ -1,15 +1,20 @@
 """The lab as an ASGI application: the page's files and the routes of all views, behind the guards.
 
+Conventions
+-----------
+A view is imported when it is first asked, or in the background soon after the page has come: what
+one tab needs (scikit-learn takes seconds) must not keep the first page waiting.
+
 Contents
 --------
-`VIEWS`    : the modules that answer, each below a prefix of its own.
+`VIEWS`    : the modules that answer, and the prefix of each.
 `make_app` : a lab -> the application.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from importlib import import_module
 from pathlib import Path
@@ -18,7 +23,8 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Match, Route, Router
+from starlette.types import Receive, Scope, Send
 
 from serfeat import __version__
 from serfeat.errors import SerfeatError
@@ -29,7 +35,15 @@ from serfeat.lab.uploads import delete_old
 
 __all__ = ["VIEWS", "make_app"]
 
-VIEWS = ("sound_view", "emotion", "live", "runs_view", "corpus_view")
+VIEWS = {  # prefix -> module
+    "sound": "sound_view",
+    "emotion": "emotion",
+    "live": "live",
+    "runs": "runs_view",
+    "corpus": "corpus_view",
+}
+FIRST = "sound"  # the tab that a page opens with
+QUIET = 8.0  # s after which the other views are imported: the first picture has come by then
 
 PAGE = Path(__file__).parent / "page"
 TYPES = {
@@ -49,36 +63,82 @@ def make_app(lab: Lab, *, hosts: tuple[str, ...] = guards.LOCAL) -> Starlette:
     lab : closed when the application ends.
     hosts : names that the server is known by.
     """
+    views = {prefix: _imported_once(lab, name) for prefix, name in VIEWS.items()}
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        lab.workers.start()
-        sweeper = asyncio.create_task(_sweep(lab))
+        aside = (_sweep(lab), asyncio.to_thread(lab.workers.start), _import_all(views))
+        tasks = [asyncio.create_task(work) for work in aside]
         try:
             yield
         finally:
-            sweeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await sweeper
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.to_thread(lab.close)
 
     async def unexpected(_: Request, error: Exception) -> Response:
         return failure(error)
 
     return Starlette(
-        routes=[*_pages(lab), Route("/api/about", _about(lab)), *_views(lab)],
+        routes=[
+            *_pages(lab),
+            Route("/api/about", _about(lab)),
+            *(_Below(prefix, view) for prefix, view in views.items()),
+        ],
         middleware=[Middleware(guards.Guard, token=lab.options.token, hosts=hosts)],
         exception_handlers={SerfeatError: unexpected, Exception: unexpected},
         lifespan=lifespan,
     )
 
 
-def _views(lab: Lab) -> list[BaseRoute]:
-    """Routes of the views, in the order of `VIEWS`."""
-    found: list[BaseRoute] = []
-    for name in VIEWS:
-        found += import_module(f"serfeat.lab.{name}").routes(lab)
-    return found
+View = Callable[[], Awaitable[Router]]
+
+
+def _imported_once(lab: Lab, name: str) -> View:
+    """Import a view on the first call, in a thread; later calls wait for the same import."""
+    found: list[asyncio.Task[Router]] = []
+
+    def routed() -> Router:
+        return Router(import_module(f"serfeat.lab.{name}").routes(lab))
+
+    async def view() -> Router:
+        if not found:
+            found.append(asyncio.create_task(asyncio.to_thread(routed)))
+        try:
+            return await asyncio.shield(found[0])
+        except Exception:
+            found.clear()  # the next one tries again
+            raise
+
+    return view
+
+
+class _Below(BaseRoute):
+    """All that lies below the prefix of a view, whose own routes know the whole path."""
+
+    def __init__(self, prefix: str, view: View) -> None:
+        self.prefix = f"/api/{prefix}"
+        self.view = view
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        path = scope.get("path", "")
+        below = path == self.prefix or path.startswith(f"{self.prefix}/")
+        known = scope["type"] in ("http", "websocket") and below
+        return (Match.FULL if known else Match.NONE), {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (await self.view())(scope, receive, send)
+
+
+async def _import_all(views: Mapping[str, View]) -> None:
+    """Import what the first page asks for at once, the others when it has come."""
+    with suppress(Exception):  # whoever asks for that view is told
+        await views[FIRST]()
+    await asyncio.sleep(QUIET)
+    for view in views.values():
+        with suppress(Exception):
+            await view()
 
 
 def _pages(lab: Lab) -> list[BaseRoute]:

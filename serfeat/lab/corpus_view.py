@@ -251,7 +251,9 @@ async def _map(corpora: _Corpora, request: Request) -> Response:
     key = "map", corpora.name_of(request), kind
     kept = corpora.kept(key)
     if kept is None:
-        place = await corpora.lab.work(flat, found["values"], kind, budget=SLOW)
+        # UMAP compiles itself for a minute, in every process: once, and where no picture waits.
+        workers = corpora.lab.background if kind == "umap" else corpora.lab.workers
+        place = await workers.work(flat, found["values"], kind, budget=SLOW)
         near = await corpora.lab.thread(neighbours, found["values"], known)
         kept = corpora.keep(key, (place, near, corpora.ids(manifest, rows)))
     place, near, ids = kept

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -47,7 +46,6 @@ __all__ = [
     "Slider",
     "curves",
     "sources_of",
-    "warm",
 ]
 
 OURS = "serfeat"
@@ -342,14 +340,3 @@ def _analysis(
     part = np.asarray(x[begin * hop : last * hop + round(MARGIN * sr)], dtype=np.float64)
     st = ShortTime(part, sr, settings.hop, mean=recording.mean, peak=recording.peak)
     return st, first - begin, last - begin, begin * hop / sr
-
-
-def warm() -> None:
-    """Load and compile what the first request would otherwise wait for."""
-    for module in ("soundfile", "soxr", "scipy.fft", "scipy.linalg"):
-        import_module(module)
-    t = np.arange(8000) / 16_000
-    x = sum(np.cos(2 * np.pi * 120 * h * t) / h for h in range(1, 20)) * 0.2
-    st = ShortTime(x, 16_000)
-    for name in ("voicing", *CURVES):
-        _one(st, name, OURS, Settings())

@@ -33,12 +33,12 @@ from typing import Any
 import numpy as np
 
 from serfeat.audio import MIN_DURATION, load_audio
+from serfeat.deploy import open_model
 from serfeat.doubt import Doubt, far, judge, load_doubt, summary
 from serfeat.errors import AudioError, ModelError, SerfeatError
 from serfeat.explain import contributions, explains_clips, gates
 from serfeat.explain.gates import looks_inside
 from serfeat.families import families
-from serfeat.feature_sets import feature_set
 from serfeat.features import FeatureSet
 from serfeat.sequences import Sequences
 from serfeat.types import Floats, Reals
@@ -162,18 +162,8 @@ def _model(folder: Path) -> _Model:
 
 @lru_cache(maxsize=8)
 def _load(folder: Path, stamp: tuple[int, int]) -> _Model:  # noqa: ARG001
-    from serfeat.models.storage import load_model
-
     try:
-        pipeline, card = load_model(folder)
-        features = feature_set(card["features"]["name"])
-        level = card["features"]["level"]
-        if list(features.columns(level)) != card["features"]["columns"]:
-            raise ModelError(
-                f"was trained on other columns than {features.name} has in this version",
-                code="other-features",
-                fix="train it again",
-            )
+        pipeline, card, features = open_model(folder)
         if card.get("normalisation") == "speaker":
             raise ModelError(
                 "measures every clip against its speaker's others, and one recording has none",

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import h11
@@ -24,13 +26,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from serfeat.errors import SerfeatError
 from serfeat.lab.app import make_app
-from serfeat.lab.curves import warm
 from serfeat.lab.guards import LOCAL
 from serfeat.lab.state import Lab, Options
 from serfeat.lab.uploads import sweep_dead
 
 __all__ = ["address", "bind", "configured", "serve"]
 
+WARM = "serfeat.lab.warmed"
 PATIENCE = 30.0  # s for the head of a request
 HEAD = 16_384  # bytes of it
 FRAME = 1 << 20  # bytes of a WebSocket's message
@@ -120,13 +122,27 @@ def address(opened: socket.socket, token: str) -> str:
     return f"http://{name}:{port}/?token={token}"
 
 
-def serve(options: Options, opened: socket.socket, *, host: str = "127.0.0.1") -> None:
-    """Serve the lab on an open port until SIGINT or SIGTERM."""
+def serve(
+    options: Options,
+    opened: socket.socket,
+    *,
+    host: str = "127.0.0.1",
+    ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve the lab on an open port until SIGINT or SIGTERM.
+
+    Parameters
+    ----------
+    ready : called when all that was named could be read, before the first answer.
+    """
     sweep_dead()
-    lab = Lab(options, warm=warm)
+    lab = Lab(options, warm=WARM)
     hosts = LOCAL if _loopback(host) else (*LOCAL, host, *_own_names())
     try:
-        uvicorn.Server(configured(make_app(lab, hosts=hosts))).run(sockets=[opened])
+        app = make_app(lab, hosts=hosts)
+        ready()
+        with suppress(KeyboardInterrupt):  # which is how it is meant to end
+            uvicorn.Server(configured(app)).run(sockets=[opened])
     finally:
         lab.close()
 

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from serfeat.audio import Audio
-from serfeat.errors import SerfeatError
+from serfeat.errors import ManifestError, SerfeatError
 from serfeat.lab.answers import LabError, answer, block
 from serfeat.lab.sounds import Recording, Sound, Sounds, decode
 from serfeat.lab.workers import BUDGET, Workers
-from serfeat.manifest import Manifest, manifest_of_folder
+from serfeat.manifest import Manifest
 
 __all__ = ["Lab", "LabError", "Options", "Recording", "Sound", "Sounds", "answer", "block"]
 
@@ -42,7 +42,7 @@ class Options:
     Parameters
     ----------
     corpora : name -> manifest.
-    folders : of recordings without labels.
+    folders : of recordings; labels are those of their ``manifest.csv``, if they hold one.
     runs : folder of stored comparisons; may not exist.
     models : folders of trained models (``model.serfeat``).
     token : what a page must know.
@@ -59,12 +59,39 @@ class Options:
     workers: int = 2
 
 
+MISTAKEN = {  # what a folder that was given for recordings holds -> what it is, what to say
+    "run.json": ("a stored comparison", "--runs"),
+    "card.json": ("a trained model", "--model"),
+}
+
+
+def _read(place: Path) -> Manifest:
+    """Read a folder of recordings, a manifest or a recording.
+
+    Raises
+    ------
+    ManifestError : no recordings; a folder of something else that the lab can show.
+    """
+    from serfeat.extract import as_manifest
+
+    for file, (what, option) in MISTAKEN.items():
+        if any((folder / file).is_file() for folder in (place, *place.glob("*/"))):
+            raise ManifestError(
+                f"is {what}, expected recordings",
+                where=place,
+                code="not-recordings",
+                fix=f"serfeat lab {option} {place}",
+            )
+    return as_manifest(place)
+
+
 class Lab:
     """The state of one server.
 
     Parameters
     ----------
     options : see there.
+    warm : a module that its workers import first; see `Workers`.
 
     Attributes
     ----------
@@ -72,11 +99,11 @@ class Lab:
     folder : for uploads and decoded samples; nobody else may read it, and it goes with the server.
     """
 
-    def __init__(self, options: Options, *, warm: Callable[[], object] | None = None) -> None:
+    def __init__(self, options: Options, *, warm: str = "") -> None:
         self.options = options
         manifests = dict(options.corpora)
         for place in options.folders:
-            found = manifest_of_folder(place)
+            found = _read(place)
             name = found.name
             while name in manifests:
                 name += "'"

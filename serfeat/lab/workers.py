@@ -15,9 +15,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from importlib import import_module
+from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 from serfeat.engines import lost, worker_memory
@@ -37,35 +42,50 @@ class Workers:
     Parameters
     ----------
     count : processes.
-    warm : a function without arguments that loads what requests need; every worker calls it first.
+    warm : name of a module that loads what requests need while it is imported. Where processes are
+        forked from a server of their own, that is imported once, before the first of them: a worker
+        that takes the place of a dead one is warm at once.
     """
 
-    def __init__(self, count: int, warm: Callable[[], object] | None = None) -> None:
+    def __init__(self, count: int, warm: str = "") -> None:
         self.count = max(1, count)
         self.open = 0
         self._warm = warm
         self._pool: Any = None
+        self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Start the processes and let each of them warm up."""
+        """Start the processes and let each of them warm up, unless they run.
+
+        It waits for the fork server, which imports first: to be called beside an event loop.
+        """
         from pebble import ProcessPool
 
         from serfeat.engines import _begin_worker, _context, _one_thread_per_worker
 
-        with _one_thread_per_worker():
+        with self._lock, _one_thread_per_worker(), _deaf_to_ctrl_c():
+            if self._runs():
+                return
+            self._end()  # a pool whose workers could not even start
             variables = dict(os.environ)
-            module = self._warm.__module__ if self._warm else __name__
             self._pool = ProcessPool(
                 max_workers=self.count,
-                context=_context(module),
+                context=_context(self._warm or __name__),
                 initializer=_begin_worker,
                 initargs=[variables, worker_memory(self.count)],
             )
-            for _ in range(self.count if self._warm else 0):
-                self._pool.schedule(self._warm, timeout=BUDGET)
+            for _ in range(self.count):
+                self._pool.schedule(_load, args=[self._warm], timeout=BUDGET)
 
     def stop(self) -> None:
         """End the processes, whatever they do."""
+        with self._lock:
+            self._end()
+
+    def _runs(self) -> bool:
+        return self._pool is not None and bool(self._pool.active)
+
+    def _end(self) -> None:
         if self._pool is not None:
             self._pool.stop()
             self._pool.join()
@@ -89,13 +109,12 @@ class Workers:
         """
         from pebble import ProcessExpired
 
-        if self._pool is None or not self._pool.active:
-            self.stop()  # a pool whose workers could not even start
-            self.start()
         if self.open >= self.count * WAITING:
             raise LabError(429, "busy: too many requests wait", code="busy", retry_after=1)
         self.open += 1
         try:
+            if not self._runs():
+                await asyncio.to_thread(self.start)
             future = self._pool.schedule(function, args=list(arguments), timeout=budget)
             result: Result = await asyncio.wrap_future(future)
             return result
@@ -106,3 +125,22 @@ class Workers:
             ) from None
         finally:
             self.open -= 1
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes that are started within it leave Ctrl-C to this one, which then ends them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # started later, it would unblock the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _load(module: str) -> None:
+    if module:
+        import_module(module)

@@ -39,8 +39,8 @@ _SLIPS = {
     100.0: "percent or fraction? Your number is a hundred times too large",
     0.01: "percent or fraction? Your number is a hundred times too small",
     -1.0: "the sign",
-    2.0: "a factor of two, or an octave",
-    0.5: "a factor of two, or an octave",
+    2.0: "a factor of two",
+    0.5: "a factor of two",
 }
 
 
@@ -136,13 +136,13 @@ def _number(name: str, question: Question, answer: Any, of: Any) -> tuple[bool, 
         return False, f"{value} is no answer: are there undefined frames, or a division by 0?"
     if _hit(name, question, question.answer, value, of):
         return True, f"{value:.4g} {question.unit}".strip()
-    for trap in question.traps:
-        if _hit(name, question, trap.answer, value, of):
-            return False, trap.hint
-    nothing = _hit(name, question, question.answer, 0.0, of)  # 0 has no unit, sign or octave
+    sprung = [t for t in question.traps if _hit(name, question, t.answer, value, of)]
+    if sprung:  # bounds may overlap, as F0's and a bandwidth's do: the nearest is meant
+        return False, min(sprung, key=lambda t: _distance(t.answer, value, of)).hint
+    nothing = _hit(name, question, question.answer, 0.0, of)  # 0 has no unit and no sign
     for factor, hint in _SLIPS.items():
         if not nothing and _hit(name, question, question.answer, value / factor, of):
-            return False, f"{hint} ({expected} is asked for)"
+            return False, f"{hint} ({expected} is asked for)" if question.unit else hint
     return False, question.hint
 
 
@@ -159,6 +159,11 @@ def _hit(name: str, question: Question, answer: Answer | str, value: float, of: 
         return seal(name, f"{value:.9g}") == answer
     step = round(value / question.within)
     return any(seal(name, near) == answer for near in (step, step - 1, step + 1))
+
+
+def _distance(answer: Answer | str, value: float, of: Any) -> float:
+    """How far a number is from an answer; a sealed one was hit within a step."""
+    return abs(value - float(answer(of))) if callable(answer) else 0.0
 
 
 def _choice(name: str, question: Question, answer: Any, of: Any) -> tuple[bool, str]:

@@ -83,21 +83,21 @@ def _intensity(st: ShortTime, *, floor: float = 100.0, remove_mean: bool = True)
     if not floor > 0:
         raise FeatureError(f"a lowest F0 of {floor} Hz, expected more than 0", code="bad-range")
 
-    def make() -> Floats:
+    def contour_of(part: ShortTime) -> Floats:
         # Without the mean of the clip first, a large offset would cost digits below.
-        y = st.centred if remove_mean else st.x
-        weights = _kaiser(floor, st.sr)
-        size, weight = _inside(weights, st)
+        y = part.centred if remove_mean else part.x
+        weights = _kaiser(floor, part.sr)
+        size, weight = _inside(weights, part)
         box = np.ones(len(weights))
-        power = _sums(y * y, weights[None], st)[0]
+        power = _sums(y * y, weights[None], part)[0]
         if remove_mean:
             # sum w (y - m)^2, where m is the unweighted mean of the samples under the window
-            level, total = _sums(y, np.stack([weights, box]), st)
+            level, total = _sums(y, np.stack([weights, box]), part)
             mean = total / size
             power = power - 2 * mean * level + mean**2 * weight
         return np.asarray(10 * np.log10(np.maximum(power / weight, FLOOR) / REFERENCE**2))
 
-    return st.memo(("intensity", floor, remove_mean), make)
+    return st.memo(("intensity", floor, remove_mean), lambda: st.by_stretches(contour_of))
 
 
 @lru_cache(maxsize=16)

@@ -162,13 +162,16 @@ def _loudness(
             code="bad-length",
         )
 
-    def make() -> Floats:
-        power = st.power(size, align=align)
+    def contour_of(part: ShortTime) -> Floats:
+        power = part.power(size, align=align)
         n_fft = 2 * (power.shape[1] - 1)
-        bins, ear = _bank(st.sr, n_fft)
+        bins, ear = _bank(part.sr, n_fft)
         unit = UNIT / (n_fft * np.square(window("hamming", size)).sum()) * FULL_SCALE**2
         bands = np.maximum(power @ (unit * bins.T), FLOOR) * ear
         return np.asarray((bands**EXPONENT).mean(axis=1))
+
+    def make() -> Floats:
+        return st.by_stretches(contour_of) if align == "centre" else contour_of(st)
 
     contour: Floats = st.memo(("loudness", size, align), make)
     return np.asarray(uniform_filter1d(contour, smooth, mode="nearest")) if smooth > 1 else contour

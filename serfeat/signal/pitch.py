@@ -150,9 +150,9 @@ def pitch(
         strength = np.full(st.n_frames, np.nan)
         scale = st.peak
         if st.grid.n_samples >= PERIODS * st.sr / floor and scale > CONSTANT * max(
-            st.x.max(), -st.x.min()
+            st.samples.max(), -st.samples.min()
         ):
-            f0, strength = _contour(st, st.centred / scale, floor, ceiling, costs)
+            f0, strength = _contour(st, floor, ceiling, costs)
         f0.flags.writeable = False
         strength.flags.writeable = False
         return Pitch(f0, strength)
@@ -162,12 +162,11 @@ def pitch(
 
 def _contour(
     st: ShortTime,
-    signal: Floats,
     floor: float,
     ceiling: float,
     costs: tuple[float, float, float, float, float],
 ) -> tuple[Floats, Floats]:
-    """F0 and strength of a signal whose peak is 1; the steps are those of section 4 of the paper.
+    """F0 and strength of a clip that is not silent; the steps are those of section 4 of the paper.
 
     Returns
     -------
@@ -176,7 +175,12 @@ def _contour(
     _, _, octave_cost, octave_jump, voiced_unvoiced = costs
     per_step = 0.01 * st.sr / st.hop  # the costs are given for frames 10 ms apart
     jump, change = octave_jump * per_step, voiced_unvoiced * per_step
-    lags, strengths, unvoiced = candidates(st, signal, floor, ceiling, costs)
+    lags, strengths = np.empty((2, st.n_frames, CANDIDATES))
+    unvoiced = np.empty(st.n_frames)
+    for frames, inside, part in st.stretches():
+        found = candidates(part, part.centred / st.peak, floor, ceiling, costs)
+        for array, values in zip((lags, strengths, unvoiced), found, strict=True):
+            array[frames] = values[inside]
     chosen = best_path(lags, strengths, unvoiced, st.sr / ceiling, octave_cost, jump, change)
     rows = np.flatnonzero(chosen >= 0)
     f0 = np.full(st.n_frames, np.nan)
@@ -593,7 +597,7 @@ def _best_path(
     voiced_unvoiced: float,
 ) -> Ints:
     frames, most = lags.shape
-    came = np.zeros((frames, most + 1), dtype=np.int64)  # candidate 0 is "unvoiced" here
+    came = np.zeros((frames, most + 1), dtype=np.int16)  # candidate 0 is "unvoiced" here
     octaves = np.zeros(most + 1)
     octaves_before = np.zeros(most + 1)
     score = np.zeros(most + 1)

@@ -23,6 +23,7 @@ numbers there; the limits of what may be compared are those of its manual, "Voic
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -30,7 +31,7 @@ from numpy.typing import ArrayLike
 from serfeat.jit import jit
 from serfeat.shorttime import ShortTime
 from serfeat.signal.pitch import Pitch, pitch
-from serfeat.types import Bools, Floats
+from serfeat.types import Bools, Floats, Floats32, Ints, Reals
 
 __all__ = ["alike", "clip_amplitudes", "clip_pulses", "pulse_amplitudes", "pulses"]
 
@@ -39,6 +40,7 @@ LONGEST = 0.02  # s
 PERIOD_FACTOR = 1.3  # largest ratio of neighbouring periods
 AMPLITUDE_FACTOR = 1.6  # largest ratio of neighbouring amplitudes
 FEWEST = 3  # valid periods, or amplitudes, below which nothing is said
+BLOCK = 1 << 18  # samples looked at at a time
 REACH = 0.2  # periods on either side of a pulse that make its amplitude
 
 
@@ -65,10 +67,11 @@ def pulses(st: ShortTime, contour: Pitch) -> Floats:
     # A pulse every shortest period is the most there can be, plus one beyond either edge.
     found: list[Floats] = []
     last = -np.inf
+    x, mean = (st.samples, st.mean) if st.long else (st.centred, 0.0)
     for begin, end in edges:
         room = int((end - begin + 2) * st.hop / (0.8 * lags[begin:end].min())) + 4
         marks = np.zeros(2 * room)
-        used = _pulses_of_part(st.centred, st.hop, lags, int(begin), int(end), last, marks)
+        used = _pulses_of_part(x, np.float64(mean), st.hop, lags, int(begin), int(end), last, marks)
         if used:
             part = np.sort(marks[:used])
             last = float(part[-1])
@@ -87,13 +90,21 @@ def _period_at(lags: Floats, begin: int, end: int, hop: int, where: float) -> fl
 
 @jit
 def _pulses_of_part(
-    x: Floats, hop: int, lags: Floats, begin: int, end: int, last: float, marks: Floats
+    x: Reals,
+    mean: float,
+    hop: int,
+    lags: Floats,
+    begin: int,
+    end: int,
+    last: float,
+    marks: Floats,
 ) -> int:
     """Mark the pulses of the voiced frames begin ... end - 1.
 
     Parameters
     ----------
-    x : (n,) the clip.
+    x : (n,) the clip, of either precision.
+    mean : is taken away from its samples.
     lags : (n_frames,) periods in samples.
     last : the last pulse of the part before, in samples: none may come too near to it.
     marks : receives the pulses in samples, in the order of their finding.
@@ -106,7 +117,7 @@ def _pulses_of_part(
     right = min((end - 0.5) * hop, len(x) - 1.0)
     middle = 0.5 * (left + right)
     period = _period_at(lags, begin, end, hop, middle)
-    first = _extremum(x, middle - 0.5 * period, middle + 0.5 * period)
+    first = _extremum(x, mean, middle - 0.5 * period, middle + 0.5 * period)
     used = 0
     if first - last > 0.8 * period:
         marks[used] = first
@@ -116,7 +127,7 @@ def _pulses_of_part(
         nearest = last  # on the way to the right nothing can be too near
         while used < len(marks):
             period = _period_at(lags, begin, end, hop, at)
-            at, correlation = _next_pulse(x, at, period, direction)
+            at, correlation = _next_pulse(x, mean, at, period, direction)
             if correlation < -1.0:
                 break
             beyond = at < left or at > right
@@ -129,21 +140,23 @@ def _pulses_of_part(
 
 
 @jit
-def _extremum(x: Floats, begin: float, end: float) -> float:
+def _extremum(x: Reals, mean: float, begin: float, end: float) -> float:
     """Place of the largest |x| between two places, between the samples by a parabola."""
     best = max(1, math.ceil(begin))
     for k in range(best, min(len(x) - 1, int(end) + 1)):
-        if abs(x[k]) > abs(x[best]):
+        if abs(x[k] - mean) > abs(x[best] - mean):
             best = k
     if best >= len(x) - 1:
         return float(best)
-    a, b, c = abs(x[best - 1]), abs(x[best]), abs(x[best + 1])
+    a, b, c = abs(x[best - 1] - mean), abs(x[best] - mean), abs(x[best + 1] - mean)
     bend = (b - a) + (b - c)
     return best + (0.5 * (c - a) / bend if b >= a and b >= c and bend > 0.0 else 0.0)
 
 
 @jit
-def _next_pulse(x: Floats, at: float, period: float, direction: int) -> tuple[float, float]:
+def _next_pulse(
+    x: Reals, mean: float, at: float, period: float, direction: int
+) -> tuple[float, float]:
     """Find the place 0.8 to 1.25 periods away whose surroundings (+-period/2) resemble those here.
 
     Returns
@@ -160,7 +173,7 @@ def _next_pulse(x: Floats, at: float, period: float, direction: int) -> tuple[fl
     energy = 0.0
     for j in range(width):
         if 0 <= here + j < len(x):
-            energy += x[here + j] ** 2
+            energy += (x[here + j] - mean) ** 2
     usable = False
     for s in range(size):
         there = here + direction * (low - 1 + s)
@@ -169,8 +182,9 @@ def _next_pulse(x: Floats, at: float, period: float, direction: int) -> tuple[fl
         product = 0.0
         other = 0.0
         for j in range(width):
-            product += x[here + j] * x[there + j]
-            other += x[there + j] ** 2
+            y = x[there + j] - mean
+            product += (x[here + j] - mean) * y
+            other += y**2
         if energy > 0.0 and other > 0.0:
             r[s] = product / math.sqrt(energy * other)
         usable = True
@@ -219,24 +233,29 @@ def pulse_amplitudes(x: ArrayLike, sr: int, times: ArrayLike) -> Floats:
     (k,) in the unit of x; NaN for a pulse at the edge of a voiced part (no period on both sides, or
     two that differ by more than 1.3), and where the signal is silent.
     """
-    signal = np.ascontiguousarray(x, dtype=np.float64)
+    return _amplitudes(np.ascontiguousarray(x, dtype=np.float64), 0.0, sr, times)
+
+
+def _amplitudes(x: Reals, offset: float, sr: int, times: ArrayLike) -> Floats:
+    """`pulse_amplitudes` of a signal, of either precision, without its offset."""
     places = np.ascontiguousarray(times, dtype=np.float64)
     out = np.full(len(places), np.nan)
     if len(places) < FEWEST:
         return out
     periods = np.diff(places)
     near = alike(periods, (periods >= SHORTEST) & (periods <= LONGEST), PERIOD_FACTOR)
-    _hann_rms(signal, sr, places, near, out)
+    _hann_rms(x, np.float64(offset), sr, places, near, out)
     return out
 
 
 @jit
-def _hann_rms(x: Floats, sr: int, times: Floats, near: Bools, out: Floats) -> None:
+def _hann_rms(x: Reals, offset: float, sr: int, times: Floats, near: Bools, out: Floats) -> None:
     """Hann-weighted RMS around each pulse but the first and the last.
 
     Parameters
     ----------
     x : (n,) signal.
+    offset : is taken away from it.
     times : (k,) s.
     near : (k - 2,) whether the two periods around pulse 1, 2, ... may be compared.
     out : (k,) receives the RMS.
@@ -252,7 +271,7 @@ def _hann_rms(x: Floats, sr: int, times: Floats, near: Bools, out: Floats) -> No
         for k in range(max(0, math.ceil(centre - before)), min(len(x), int(centre + after) + 1)):
             side = before if k < centre else after
             w = 0.5 + 0.5 * math.cos(math.pi * (k - centre) / side)
-            total += (w * x[k]) ** 2
+            total += (w * (x[k] - offset)) ** 2
             weights += w * w
         if total > 0.0:
             out[i] = math.sqrt(total / weights)
@@ -286,7 +305,38 @@ def clip_amplitudes(st: ShortTime, floor: float = 75.0, ceiling: float = 600.0) 
     def make() -> Floats:
         # An offset of the recording would add to every amplitude. It is taken as the median, not
         # the mean: a train of pulses is one-sided, and its mean belongs to the pulses.
-        signal = st.x - np.median(st.x)
-        return pulse_amplitudes(signal, st.sr, clip_pulses(st, floor, ceiling))
+        offset = _median(st.samples) if st.long else float(np.median(st.x))
+        return _amplitudes(st.samples, offset, st.sr, clip_pulses(st, floor, ceiling))
 
     return st.memo(("pulse amplitudes", floor, ceiling), make)
+
+
+def _median(x: Reals) -> float:
+    """Median of (n,) samples, block by block: `np.median` would copy all of them."""
+    single = np.ascontiguousarray(x, dtype=np.float32)
+    if x.dtype != np.float32 and (single != x).any():
+        return float(np.median(x))
+    middle = [(len(x) - 1) // 2, len(x) // 2]
+    return float(np.mean([_ranked(single, k) for k in middle], dtype=np.float64))
+
+
+def _ranked(x: Floats32, k: int) -> float:
+    """Return the k-th smallest sample: its upper 16 bits by counting, then its lower ones."""
+    upper = np.zeros(1 << 16, dtype=np.int64)
+    for block in _ordered_bits(x):
+        upper += np.bincount(block >> 16, minlength=1 << 16)
+    high = int(np.searchsorted(np.cumsum(upper), k, side="right"))
+    lower = np.zeros(1 << 16, dtype=np.int64)
+    for block in _ordered_bits(x):
+        lower += np.bincount(block[block >> 16 == high] & 0xFFFF, minlength=1 << 16)
+    below = k - int(upper[:high].sum())
+    bits = (high << 16) + int(np.searchsorted(np.cumsum(lower), below, side="right"))
+    bits = bits ^ 0x80000000 if bits & 0x80000000 else bits ^ 0xFFFFFFFF
+    return float(np.uint32(bits).view(np.float32))
+
+
+def _ordered_bits(x: Floats32) -> Iterator[Ints]:
+    """Yield blocks of whole numbers that are ordered as the samples are."""
+    for first in range(0, len(x), BLOCK):
+        bits = x[first : first + BLOCK].view(np.uint32).astype(np.int64)
+        yield np.where(bits & 0x80000000, bits ^ 0xFFFFFFFF, bits | 0x80000000)

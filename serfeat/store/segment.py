@@ -49,7 +49,7 @@ __all__ = [
     "write_segment",
 ]
 
-GROUP = 1 << 22  # values of a group of a segment: what is in memory beside the table itself
+GROUP = 1 << 20  # values of a group of a segment: what is in memory beside the table itself
 DIGITS = 32  # of the checksum in a segment's name
 
 
@@ -139,6 +139,9 @@ def write_segment(folder: Path, rows: Iterable[Row], *, compaction: bool = False
                 lists,
             ]
             writer.write_table(pa.table(columns, schema=schema))
+            if len(parts) == 1:  # of one long clip: Arrow would keep what it has taken for it
+                del values, lists, columns
+                pa.default_memory_pool().release_unused()
     return found[0]
 
 
@@ -249,7 +252,9 @@ def _groups(segment: Path, columns: list[str] | None = None) -> Iterator[Any]:
         try:
             with pq.ParquetFile(stream, page_checksum_verification=True) as file:
                 for i in range(file.num_row_groups):
-                    yield file.read_row_group(i, columns=columns)
+                    yield file.read_row_group(i, columns=columns, use_threads=False)
+                    if i:  # Arrow would keep what the group before has taken
+                        pa.default_memory_pool().release_unused()
         except pa.ArrowMemoryError:
             raise
         except (OSError, pa.ArrowException, ValueError, KeyError) as error:

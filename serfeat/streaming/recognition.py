@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from serfeat.deploy import open_model
-from serfeat.doubt import judge, load_doubt, summary
+from serfeat.doubt import UNKNOWN, judge, load_doubt, summary
 from serfeat.errors import ModelError
 from serfeat.features import FeatureSet
 from serfeat.sequences import Sequences
@@ -38,7 +38,6 @@ from serfeat.types import Floats
 
 __all__ = ["UNKNOWN", "Moment", "Recogniser"]
 
-UNKNOWN = "unknown"
 LEAST = 1.0  # s of sound before anything is said
 SPEECH = 0.1  # share of the last second below which nobody speaks
 MEMORY = 3.0  # s in which a causal network forgets

@@ -120,7 +120,7 @@ def _three_way(
     floor: float,
     ceiling: float,
 ) -> Codes:
-    level = _level_db(st, size)
+    level = st.by_stretches(lambda part: _level_db(part, size))
     loud = np.percentile(level, 99)
     noise = np.percentile(level, 5)
     threshold = max(
@@ -131,7 +131,7 @@ def _three_way(
         return np.zeros(st.n_frames, dtype=np.int8)
     contour = pitch(st, floor=floor, ceiling=ceiling)
     periodic = contour.voiced & (np.nan_to_num(contour.strength) > voicing)
-    voiced = periodic & (_crossings(st, size) < most_crossings)
+    voiced = periodic & (st.by_stretches(lambda part: _crossings(part, size)) < most_crossings)
     # The two decisions are smoothed one after the other: a median of the codes themselves would
     # put an unvoiced frame between silence and a vowel.
     speech, voiced = _median(speech, smooth), _median(voiced, smooth)

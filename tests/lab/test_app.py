@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 
 from serfeat.errors import AudioError, SerfeatError
 
@@ -254,6 +256,32 @@ def test_names_are_text(client: Any, lab: Any, voice: bytes, header: str, shown:
     assert {p.suffix for p in _files(lab)} <= {".upload", ".npy"}
 
 
+def test_m4a_is_taken(client: Any, buzz: Any, tmp_path: Path) -> None:
+    """What telephones record; the name of an upload says nothing, its content has to.
+
+    AAC is lossy: the level in the middle of a voice has to be that of what was encoded, to 1 dB.
+    """
+    av = pytest.importorskip("av", reason="the extra m4a is not installed")
+    x = buzz(1.0).astype(np.float32)
+    path = tmp_path / "a.m4a"
+    with av.open(str(path), "w", format="ipod") as container:
+        stream = container.add_stream("aac", rate=16_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(x[None], format="fltp", layout="mono")
+        frame.sample_rate = 16_000
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
+    made = _upload(client, path.read_bytes(), "voice.m4a")
+    assert made.status_code == 200, made.text
+    known = made.json()
+    assert known["duration"] == pytest.approx(1.0, abs=0.15)  # AAC pads by frames of 64 ms
+    assert known["name"] == "voice.m4a"
+    wav = client.get(f"/api/sound/{known['id']}/wav").content
+    heard, sr = soundfile.read(io.BytesIO(wav))
+    middle = heard[round(0.4 * sr) : round(0.7 * sr)]
+    ratio = np.std(middle) / np.std(x[round(0.4 * sr) : round(0.7 * sr)])
+    assert abs(20 * np.log10(ratio)) < 1
+
+
 def test_uploads_go_after_an_hour(client: Any, lab: Any, voice: bytes) -> None:
     """Seen to fail with LIFE of a day."""
     from serfeat.lab.uploads import delete_old
@@ -468,3 +496,37 @@ def test_recordings_of_a_corpus(tiny: Path, token: str) -> None:
         answer = client.get("/api/sound/list", params={"corpus": "tinny"})
         assert answer.status_code == 422
         assert "did you mean 'tiny'" in answer.json()["error"]
+
+
+def test_a_folder_keeps_its_labels_and_other_folders_are_told(tmp_path: Path, voice: bytes) -> None:
+    from serfeat.errors import ManifestError
+    from serfeat.lab.state import Lab, Options
+
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "a.wav").write_bytes(voice)
+    rows = "file,speaker,emotion\na.wav,s1,anger\n"
+    (tmp_path / "clips" / "manifest.csv").write_text(rows)
+    lab = Lab(Options(folders=(tmp_path / "clips",)))
+    (manifest,) = lab.sounds.manifests.values()
+    assert list(manifest.rows[["speaker", "emotion"]].iloc[0]) == ["s1", "anger"]
+    lab.close()
+    for file, option in (("run.json", "--runs"), ("card.json", "--model")):
+        (tmp_path / option).mkdir()
+        (tmp_path / option / file).write_text("{}")
+        with pytest.raises(ManifestError, match=f"serfeat lab {option}") as caught:
+            Lab(Options(folders=(tmp_path / option,)))
+        assert "\n" not in str(caught.value)
+
+
+def test_a_view_is_imported_when_it_is_asked(token: str) -> None:
+    """The first page must not wait for scikit-learn."""
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from serfeat.lab.app import make_app; "
+        "from serfeat.lab.state import Lab, Options; made = make_app(Lab(Options(workers=1))); "
+        "print(*({'sklearn', 'numba', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

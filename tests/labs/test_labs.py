@@ -144,7 +144,7 @@ ARRAY = Question("array", lambda of: of, "think", within=0.1, about="an array")
         (107, False, "seven too many"),
         (100_000, False, "a thousand times too large"),
         (-100, False, "the sign"),
-        (50.0, False, "octave"),
+        (50.0, False, "factor of two"),
         (float("nan"), False, "undefined"),
         (float("inf"), False, "division"),
         ("100", False, "expected a number in Hz, found str"),
@@ -174,7 +174,7 @@ def test_a_sealed_number() -> None:
     ]  # fmt: skip
     exact = Question("number", seal("00.2", "6"), "think")
     assert [judge("00.2", exact, v, None).right for v in (6, 6.0, 6.001)] == [True, True, False]
-    assert "octave" in judge("00.2", exact, 12, None).words
+    assert "factor of two" in judge("00.2", exact, 12, None).words
 
 
 def test_an_array() -> None:

@@ -264,7 +264,7 @@ function mapView(lab, below, set, kinds) {
   const load = async () => {
     const late = turn();
     words.replaceChildren(element("p", { class: "quiet" }, state.kind === "umap"
-      ? "laying the clips flat (UMAP compiles itself first: half a minute) …" : "laying the clips flat …"));
+      ? "laying the clips flat (UMAP compiles itself first, about a minute) …" : "laying the clips flat …"));
     const found = await lab.block(`${below}/map`, { set, kind: state.kind, by: state.by });
     if (late()) return;
     Object.assign(state, { found, at: -1 });

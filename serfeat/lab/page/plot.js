@@ -200,23 +200,7 @@ const DRAW = {
   },
 
   image(pen, { values, rows, columns, x, y, low = 0, high = 1, ramp = "ink" }, view) {
-    const picture = new OffscreenCanvas(columns, rows);
-    const brush = picture.getContext("2d");
-    const pixels = brush.createImageData(columns, rows);
-    const table = RAMPS[ramp]();
-    const gain = 255 / (high - low || 1);
-    for (let column = 0; column < columns; column += 1) {
-      for (let row = 0; row < rows; row += 1) {
-        const v = (values[column * rows + row] - low) * gain;
-        const level = v > 0 ? (v < 255 ? v | 0 : 255) : 0; // NaN is 0
-        const at = 4 * ((rows - 1 - row) * columns + column);
-        pixels.data[at] = table[3 * level];
-        pixels.data[at + 1] = table[3 * level + 1];
-        pixels.data[at + 2] = table[3 * level + 2];
-        pixels.data[at + 3] = 255;
-      }
-    }
-    brush.putImageData(pixels, 0, 0);
+    const picture = painted(values, rows, columns, low, high, RAMPS[ramp]());
     const px = view.toX(x[0]);
     const py = view.toY(y[1]);
     pen.imageSmoothingEnabled = columns * 2 > view.area.width;
@@ -303,6 +287,32 @@ const DRAW = {
     pen.stroke();
   },
 };
+
+// A picture in pixels; kept while its values live and nothing of it changes, because a curve above it
+// is drawn again much more often than the picture itself.
+const kept = new WeakMap(); // values -> {low, high, table, picture}
+
+function painted(values, rows, columns, low, high, table) {
+  const before = kept.get(values);
+  if (before && before.low === low && before.high === high && before.table === table) return before.picture;
+  const picture = new OffscreenCanvas(columns, rows);
+  const brush = picture.getContext("2d");
+  const pixels = brush.createImageData(columns, rows);
+  const words = new Uint32Array(pixels.data.buffer);
+  const colours = new Uint32Array(new Uint8Array(Array.from({ length: 256 },
+    (_, i) => [table[3 * i], table[3 * i + 1], table[3 * i + 2], 255]).flat()).buffer);
+  const gain = 255 / (high - low || 1);
+  for (let row = 0; row < rows; row += 1) {
+    const line = (rows - 1 - row) * columns;
+    for (let column = 0; column < columns; column += 1) {
+      const v = (values[column * rows + row] - low) * gain;
+      words[line + column] = colours[v > 0 ? (v < 255 ? v | 0 : 255) : 0]; // NaN is 0
+    }
+  }
+  brush.putImageData(pixels, 0, 0);
+  kept.set(values, { low, high, table, picture });
+  return picture;
+}
 
 // --- colours of pictures: 256 steps, three bytes each --------------------------------------------
 

@@ -35,7 +35,7 @@ function files(lab) {
     onchange: async () => { await take([...input.files]); input.value = ""; } });
   const zone = element("label", { for: "sound-file", class: "drop" },
     element("strong", {}, "Open a file"), " or drop one here",
-    element("small", {}, "WAV, FLAC, MP3, Ogg, AIFF ...; it stays on this computer"));
+    element("small", {}, "WAV, FLAC, MP3, M4A, Ogg ...; it stays on this computer"));
   for (const kind of ["dragenter", "dragover"]) {
     addEventListener(kind, () => zone.classList.add("over"));
   }
