@@ -48,8 +48,8 @@ demo: $(DEEP)
 	@$(BIN)/serfeat demo -o $(OUT)
 
 test: $(READY)
-	@echo "make test: runs the tests; about 12 minutes on 2 cores, nothing is downloaded."
-	@$(BIN)/python -m pytest -m "not slow"
+	@echo "make test: runs the tests on up to four cores; about 8 minutes on 2, nothing is downloaded."
+	@$(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-slow: $(READY)
 	@echo "make test-slow: the tests marked slow (EMO-DB end to end); about a minute on 2 cores."

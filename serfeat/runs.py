@@ -15,6 +15,7 @@ Contents
 --------
 `list_runs`    : folder -> one row per run.
 `compare_runs` : two runs -> one row per protocol and entry that both have.
+`glance`            : of `list_runs`, what fits on a line of a terminal.
 `as_rows` `as_json` : either table for a terminal, for a program.
 
 Sources
@@ -38,7 +39,7 @@ from serfeat.errors import SerfeatError, StoreError
 from serfeat.statistics.paired import clean_rows, paired_gap, same_clips
 from serfeat.statistics.paired_tests import holm
 
-__all__ = ["as_json", "as_rows", "compare_runs", "list_runs"]
+__all__ = ["as_json", "as_rows", "compare_runs", "glance", "list_runs"]
 
 LISTED = (
     *("name", "title", "corpus", "rows", "protocols", "entries", "best", "protocol", "score"),
@@ -86,6 +87,13 @@ def list_runs(folder: Path) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=list(LISTED))
     words = ["title", "corpus", "protocols", "entries", "best", "protocol", "score"]
     return table.fillna(dict.fromkeys([*words, "created", "lint"], ""))
+
+
+def glance(table: pd.DataFrame) -> pd.DataFrame:
+    """The table of `list_runs` for a terminal of 80 columns: what a run is and came to."""
+    short = table[["name", "title", "corpus", "best", "score", "value", "low", "high", "lint"]]
+    # What nothing is wrong with needs no column for it
+    return short.assign(problem=table["problem"]) if table["problem"].any() else short
 
 
 def _described(run: Path) -> dict[str, Any]:

@@ -64,6 +64,7 @@ BY_CODE = {
     "no-such-value": USAGE,
     "bad-shard": USAGE,
     "too-many-missing": USAGE,
+    "same-corpus": USAGE,
     "bad-parameter": USAGE,
     "bad-setting": USAGE,
     "not-fetched": USAGE,

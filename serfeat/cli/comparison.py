@@ -280,7 +280,7 @@ def runs(
     if as_json:
         print_json(found)
         return
-    header, *rows = stored.as_rows(found)
+    header, *rows = stored.as_rows(found if len(given) == 2 else stored.glance(found))
     table = new_table(*header)
     for row in rows:
         table.add_row(*row)

@@ -84,7 +84,8 @@ def make_app(lab: Lab, *, hosts: tuple[str, ...] = guards.LOCAL) -> Starlette:
         routes=[
             *_pages(lab),
             Route("/api/about", _about(lab)),
-            *(_Below(prefix, view) for prefix, view in views.items()),
+            *(_Below(f"/api/{prefix}", view) for prefix, view in views.items()),
+            _Below("/report", views["runs"]),
         ],
         middleware=[Middleware(guards.Guard, token=lab.options.token, hosts=hosts)],
         exception_handlers={SerfeatError: unexpected, Exception: unexpected},
@@ -118,7 +119,7 @@ class _Below(BaseRoute):
     """All that lies below the prefix of a view, whose own routes know the whole path."""
 
     def __init__(self, prefix: str, view: View) -> None:
-        self.prefix = f"/api/{prefix}"
+        self.prefix = prefix
         self.view = view
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:

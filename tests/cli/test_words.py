@@ -144,7 +144,7 @@ def test_nothing_heavy_is_loaded_to_complete() -> None:
         check=True,
     )  # fmt: skip
     assert "HEAVY []" in done.stdout, done.stdout
-    assert float(done.stdout.split()[-1]) < 0.6  # 0.25 s on a quiet machine
+    assert float(done.stdout.split()[-1]) < 1.5  # 0.25 s on a quiet machine
 
 
 # --- help -----------------------------------------------------------------------------------------

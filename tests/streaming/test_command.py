@@ -67,7 +67,9 @@ def test_in_real_time_it_takes_as_long_as_it_lasts(model, tmp_path, spoken):
 
 def test_an_interrupt_ends_with_a_summary(model, spoken):
     """Ctrl-C is how one ends it: exit code 0."""
-    command = [sys.executable, "-m", "serfeat.cli", "stream", str(model), str(spoken)]
+    long = spoken.with_name("long.wav")  # it must not end before it is interrupted
+    sf.write(long, np.tile(sf.read(spoken)[0], 10), SR)
+    command = [sys.executable, "-m", "serfeat.cli", "stream", str(model), str(long)]
     process = subprocess.Popen(
         [*command, "--realtime", "--json"], stdout=subprocess.PIPE, text=True
     )
