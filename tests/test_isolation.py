@@ -208,6 +208,7 @@ def test_a_bad_recording_costs_its_own_row(tmp_path: Path) -> None:
 
 
 @posix
+@pytest.mark.slow  # the moment of the signal counts seconds, which a busy machine stretches
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_an_interrupt_keeps_what_is_done(tmp_path: Path, jobs: int) -> None:
     """The open batch is kept, and the next run computes only the rest."""

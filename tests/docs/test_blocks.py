@@ -38,7 +38,7 @@ LONG = {
     r"serfeat demo\b": "two to three minutes",
     r"serfeat fetch\b": "downloads",
     r"serfeat (lab|stream)\b": "runs until it is stopped",
-    r"serfeat init (?!.*--yes)": "asks",
+    r"serfeat init (?!.*--yes)": "asks three questions",
     r"serfeat compare (mine|emodb|timnet|leak|noise|cross|pipelines|RECIPE)": "minutes",
     r"serfeat lint runs/mine": "of a run that takes minutes",
     r".*encoder:": "needs the weights of an encoder",

@@ -20,6 +20,8 @@ from starlette.websockets import WebSocketDisconnect
 
 from serfeat.lab import live
 
+pytestmark = pytest.mark.slow  # in real time: a busy machine misses its moments
+
 SR = 16_000
 ORIGIN = {"host": "127.0.0.1", "origin": "http://127.0.0.1"}
 

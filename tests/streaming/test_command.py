@@ -65,6 +65,7 @@ def test_in_real_time_it_takes_as_long_as_it_lasts(model, tmp_path, spoken):
     assert seconds >= 1.49
 
 
+@pytest.mark.slow  # in real time: a busy machine misses its moments
 def test_an_interrupt_ends_with_a_summary(model, spoken):
     """Ctrl-C is how one ends it: exit code 0."""
     long = spoken.with_name("long.wav")  # it must not end before it is interrupted
