@@ -13,7 +13,16 @@ import typer
 from serfeat.cli import words
 from serfeat.cli.codes import after_failures
 from serfeat.cli.document import print_json, records
-from serfeat.cli.reading import HOUR, AllowTruncated, Encoding, Follow, MaxDuration, MaxMissing
+from serfeat.cli.reading import (
+    HOUR,
+    AllowTruncated,
+    Encoding,
+    Features,
+    Follow,
+    Level,
+    MaxDuration,
+    MaxMissing,
+)
 from serfeat.cli.screen import (
     AsJson,
     Consent,
@@ -177,20 +186,8 @@ def check(
 def extract(
     source: Annotated[Path, typer.Argument(help="Manifest, folder of audio, or audio file.")],
     output: Annotated[Path, typer.Option("-o", "--output", help=".parquet or .csv")],
-    features: Annotated[
-        str,
-        typer.Option(
-            help="A set of `serfeat list features`, or descriptors: f0,formants,hnr",
-            autocompletion=words.list_of("features", "descriptors"),
-        ),
-    ] = "classic",
-    level: Annotated[
-        str,
-        typer.Option(
-            help="functionals (a row per clip) or lld (one per frame)",
-            autocompletion=words.one_of("levels"),
-        ),
-    ] = "functionals",
+    features: Features = "classic",
+    level: Level = "functionals",
     functionals: Annotated[
         str,
         typer.Option(

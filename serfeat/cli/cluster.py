@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from serfeat.cli import words
+from serfeat.cli.reading import Features, Level
 from serfeat.cli.screen import app, out
 
 
@@ -22,20 +22,8 @@ def job_script(
         Path, typer.Option("-o", "--output", help="Table of the whole, .parquet or .csv")
     ] = Path("features.parquet"),
     parts: Annotated[int, typer.Option(help="Jobs: parts of the recordings.")] = 10,
-    features: Annotated[
-        str,
-        typer.Option(
-            help="A set of `serfeat list features`, or descriptors: f0,formants,hnr",
-            autocompletion=words.list_of("features", "descriptors"),
-        ),
-    ] = "classic",
-    level: Annotated[
-        str,
-        typer.Option(
-            help="functionals (a row per clip) or lld (one per frame)",
-            autocompletion=words.one_of("levels"),
-        ),
-    ] = "functionals",
+    features: Features = "classic",
+    level: Level = "functionals",
     store: Annotated[
         Path | None,
         typer.Option(help="Folder that all jobs share; default: SERFEAT_CACHE where they run."),

@@ -1,4 +1,4 @@
-"""Options of commands that read recordings: what they take of those that are not as they should be.
+"""Options of commands that read recordings: what is computed of them, and which are taken.
 
 Every command that reads a manifest or a folder of audio has the same words for it.
 """
@@ -9,10 +9,35 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["HOUR", "AllowTruncated", "Encoding", "Follow", "MaxDuration", "MaxMissing"]
+from serfeat.cli import words
+
+__all__ = [
+    "HOUR",
+    "AllowTruncated",
+    "Encoding",
+    "Features",
+    "Follow",
+    "Level",
+    "MaxDuration",
+    "MaxMissing",
+]
 
 HOUR = 3600.0  # s: `serfeat.audio.MAX_DURATION`, without loading NumPy for the help
 
+Features = Annotated[
+    str,
+    typer.Option(
+        help="A set of `serfeat list features`, or descriptors: f0,formants,hnr",
+        autocompletion=words.list_of("features", "descriptors"),
+    ),
+]
+Level = Annotated[
+    str,
+    typer.Option(
+        help="functionals (a row per clip) or lld (one per frame)",
+        autocompletion=words.one_of("levels"),
+    ),
+]
 Encoding = Annotated[
     str, typer.Option(help="Of a manifest that is not UTF-8: latin-1, cp1252, ...")
 ]
