@@ -11,6 +11,7 @@ Contents
 `time_budget`     : ends a worker that hangs, also inside a C library.
 `lost`            : what a dead worker died of.
 `Interrupt`       : the first Ctrl-C finishes what is open, the second does not.
+`start_method`, `begin_worker`, `one_thread_per_worker` : how a worker begins, for who keeps a pool.
 `available_cores`, `worker_memory` : what there is to share.
 
 Sources
@@ -40,8 +41,11 @@ __all__ = [
     "ENGINES",
     "Interrupt",
     "available_cores",
+    "begin_worker",
     "lost",
+    "one_thread_per_worker",
     "run",
+    "start_method",
     "time_budget",
     "worker_memory",
 ]
@@ -178,13 +182,13 @@ def _processes(
 ) -> Iterator[Result | Exception]:
     from pebble import ProcessExpired, ProcessPool
 
-    context = _context(function.__module__)
+    context = start_method(function.__module__)
     with (
-        _one_thread_per_worker(),
+        one_thread_per_worker(),
         ProcessPool(
             max_workers=workers,
             context=context,
-            initializer=_begin_worker,
+            initializer=begin_worker,
             initargs=[dict(os.environ), memory],
         ) as pool,
     ):
@@ -231,7 +235,7 @@ def _in_order(
             open_.extend(submit(task) for task in islice(rest, 1))
 
 
-def _begin_worker(variables: dict[str, str], memory: int) -> None:
+def begin_worker(variables: dict[str, str], memory: int) -> None:
     """Give a worker the environment that its parent has now, and its share of the memory.
 
     A fork server keeps the environment of its own start: what was set since, such as the consent to
@@ -247,7 +251,7 @@ def _begin_worker(variables: dict[str, str], memory: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
-def _context(module: str) -> BaseContext:
+def start_method(module: str) -> BaseContext:
     """Fresh processes that have imported `module` once for all of them, where the system can.
 
     Never "fork" from this process: a child would inherit OpenMP and torch threads in whatever
@@ -261,7 +265,7 @@ def _context(module: str) -> BaseContext:
 
 
 @contextmanager
-def _one_thread_per_worker() -> Iterator[None]:
+def one_thread_per_worker() -> Iterator[None]:
     """Children inherit these variables: n workers of one thread each, not n of n threads."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}

@@ -61,17 +61,17 @@ class Workers:
         """
         from pebble import ProcessPool
 
-        from serfeat.engines import _begin_worker, _context, _one_thread_per_worker
+        from serfeat.engines import begin_worker, one_thread_per_worker, start_method
 
-        with self._lock, _one_thread_per_worker(), _deaf_to_ctrl_c():
+        with self._lock, one_thread_per_worker(), _deaf_to_ctrl_c():
             if self._runs():
                 return
             self._end()  # a pool whose workers could not even start
             variables = dict(os.environ)
             self._pool = ProcessPool(
                 max_workers=self.count,
-                context=_context(self._warm or __name__),
-                initializer=_begin_worker,
+                context=start_method(self._warm or __name__),
+                initializer=begin_worker,
                 initargs=[variables, worker_memory(self.count)],
             )
             for _ in range(self.count):
