@@ -6,13 +6,14 @@ The imports are read with `ast`; nothing is run.
 from __future__ import annotations
 
 import ast
-import gc
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+from .parsing import parsed
 
 ROOT = Path(__file__).resolve().parent.parent / "serfeat"
 
@@ -49,16 +50,8 @@ def part_of(path: Path) -> str:
 
 @cache
 def tree_of(path: Path) -> ast.Module:
-    """Parse a module, once.
-
-    Python 3.11 stops with a SystemError if another parse begins inside this one, as when the
-    garbage collector meets an object whose end is reported with a traceback.
-    """
-    gc.disable()
-    try:
-        return ast.parse(path.read_text(encoding="utf-8"))
-    finally:
-        gc.enable()
+    """Parse a module, once."""
+    return parsed(path.read_text(encoding="utf-8"))
 
 
 def imports_of(path: Path) -> list[str]:

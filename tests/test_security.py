@@ -6,7 +6,6 @@ The first half reads the package with `ast`; the second opens files that would l
 from __future__ import annotations
 
 import ast
-import gc
 import hashlib
 import io
 import json
@@ -33,6 +32,8 @@ from serfeat.models import fit, make_model
 from serfeat.models.storage import load_model, save_model
 from serfeat.recipe import read_recipe
 
+from .parsing import parsed
+
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted(p for p in (ROOT / "serfeat").rglob("*.py") if "_shipped" not in p.parts)
 
@@ -46,15 +47,6 @@ CALLS_THAT_RUN = {
     *("torch.hub.load", "torch.jit.load", "pty.spawn"),
 }
 METHODS_THAT_RUN = {"to_pickle", "read_pickle"}
-
-
-def parsed(source: str) -> ast.Module:
-    """Parse a module; nothing is collected meanwhile, see `tree_of` in test_layers.py."""
-    gc.disable()
-    try:
-        return ast.parse(source)
-    finally:
-        gc.enable()
 
 
 def dotted(node: ast.expr) -> str:

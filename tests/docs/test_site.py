@@ -16,6 +16,8 @@ import pytest
 
 from serfeat.cli import codes
 
+from ..parsing import parsed
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(DOCS))  # for made/
@@ -178,7 +180,7 @@ def test_promises_name_tests_that_exist() -> None:
         assert Path(path).stem == module
         functions = {
             n.name
-            for n in ast.walk(ast.parse((ROOT / path).read_text("utf-8")))
+            for n in ast.walk(parsed((ROOT / path).read_text("utf-8")))
             if isinstance(n, ast.FunctionDef)
         }
         assert test in functions, f"{path} has no {test}"

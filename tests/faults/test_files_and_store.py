@@ -32,6 +32,7 @@ from serfeat.manifest import FOLLOW, manifest_of_folder
 from serfeat.manifest_csv import read_manifest
 from serfeat.table import clip_index
 
+from ..parsing import parsed
 from .bad_audio import tone, wav
 
 PACKAGE = Path(serfeat.__file__).parent
@@ -377,7 +378,7 @@ def test_062_no_correctness_on_locks() -> None:
         text = path.read_text(encoding="utf-8")
         if "fcntl" not in text and "msvcrt" not in text and "filelock" not in text:
             continue
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(parsed(text)):
             if isinstance(node, ast.Import):
                 assert not {a.name for a in node.names} & {"fcntl", "msvcrt", "filelock"}, path
 
