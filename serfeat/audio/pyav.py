@@ -77,6 +77,8 @@ class Sound:
         try:
             found = self._open()
             codec = found.codec_context
+            if codec is None:
+                raise self._error("its codec is one that nobody knows", "unsupported-encoding")
             self.subtype = str(codec.name).upper()
             self.samplerate, self.channels = int(codec.sample_rate), int(codec.layout.nb_channels)
             if self.subtype not in LOSSY | EXACT:

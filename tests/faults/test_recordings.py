@@ -203,6 +203,9 @@ def test_019_through_pyav_is_what_it_was(tmp_path: Path) -> None:
     half = load_audio(tmp_path / "a.webm", allow_truncated=True)
     assert any(flag.startswith("truncated") for flag in half.flags)
     assert len(half.x) < 0.6 * SR
+    assert b"A_OPUS" in raw
+    (tmp_path / "x.webm").write_bytes(raw.replace(b"A_OPUS", b"A_XPUS"))
+    assert code(tmp_path / "x.webm") == "unsupported-encoding"  # found by fuzzing: None's name
 
 
 def test_020_a_segment_of_gsm(tmp_path: Path) -> None:
