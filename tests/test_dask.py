@@ -6,6 +6,7 @@ Each cluster is of processes on this machine, as few and as short-lived as a tes
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -121,6 +122,39 @@ def test_a_scheduler_elsewhere(
 
 def _broken(_: int) -> float:
     return 1 / 0
+
+
+def test_the_documented_cluster_of_jobs(tiny: Path, tmp_path: Path) -> None:
+    """The program of docs/scale.md, with dask-jobqueue's cluster of jobs on this machine for Slurm.
+
+    Seen to fail with `from serfeat import extract`, which is the module.
+    """
+    pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
+    page = (Path(__file__).parents[1] / "docs" / "scale.md").read_text(encoding="utf-8")
+    (program,) = (b for b in re.findall(r"```python\n(.*?)```", page, re.S) if "SLURM" in b)
+    for theirs, ours in {
+        "dask_jobqueue import SLURMCluster": "dask_jobqueue.local import LocalCluster",
+        "SLURMCluster": "LocalCluster",
+        'walltime="04:00:00"': 'scheduler_options={"host": "127.0.0.1", "dashboard": False}',
+        "jobs=64": "jobs=1",
+        "corpus.csv": str(tiny),
+        "classic": "prosody",
+    }.items():
+        assert theirs in program, theirs
+        program = program.replace(theirs, ours)
+    program += f"    open({str(tmp_path / 'made')!r}, 'wb').write(made.values.tobytes())\n"
+    (tmp_path / "program.py").write_text(program, encoding="utf-8")
+    store = {"SERFEAT_CACHE": str(tmp_path / "theirs")}
+    subprocess.run(
+        [sys.executable, "program.py"],
+        cwd=tmp_path,
+        env=os.environ | store,
+        stderr=subprocess.PIPE,
+        check=True,
+        timeout=200,
+    )
+    plain = extract(tiny, "prosody", store=tmp_path / "ours")
+    assert (tmp_path / "made").read_bytes() == plain.values.tobytes()
 
 
 def test_nobody_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
