@@ -28,8 +28,7 @@ test = np.isin(speaker, ["s5", "s6"])  # two voices that no model hears before
 # Two of the columns, so that we can look: the height of the voice and its range.
 
 # %%
-two = ["f0_semitones__p50", "loudness__p95"]
-X = features[two].to_numpy()
+X = features[["f0_semitones__p50", "loudness__p95"]].to_numpy()
 codes = np.searchsorted(labels, y)
 
 
@@ -48,7 +47,8 @@ fig, axes = plt.subplots(1, 4, figsize=(14, 3.8), sharey=True, layout="constrain
 for ax, (name, model) in zip(axes, models.items(), strict=True):
     data = X[~test], codes[~test]
     decided = model.fit(*data).predict(grid) if model else gmm(*data, grid)
-    ax.contourf(gx, gy, decided.reshape(gx.shape), levels=np.arange(-0.5, 4), cmap="Pastel1")
+    ax.contourf(gx, gy, decided.reshape(gx.shape), levels=np.arange(-0.5, 4), alpha=0.25,
+                colors=["C0", "C1", "C2", "C3"])  # fmt: skip
     for c, label in enumerate(labels):
         ax.plot(*X[~test & (codes == c)].T, "o", ms=4, color=f"C{c}", label=label)
     ax.set(title=name, xlabel="median F0 (semitones)")

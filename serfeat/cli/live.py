@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from serfeat.cli.screen import app, err
+from serfeat.cli.screen import app, err, present
 from serfeat.errors import AudioError
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ def stream(
     from serfeat.streaming import Recogniser
     from serfeat.streaming.latency import Latencies
 
+    present(model)
+    if not as_json:
+        err.print(f"loading {model}", markup=False)  # some seconds, of a network more
     hops, answers = Latencies(), Latencies()
     interrupted = False
     with _feed(source, microphone=microphone, device=device, realtime=realtime) as feed:
@@ -83,6 +86,13 @@ def _feed(
             fix="give a recording, or --microphone",
         )
     if source is not None:
+        if source.is_dir():
+            raise AudioError(
+                "a folder, expected one recording",
+                where=source,
+                code="bad-source",
+                fix="give a file; `serfeat predict` takes folders",
+            )
         return paced(source, realtime=realtime)
     return listen(device=(int(device) if device.isdecimal() else device) or None)
 

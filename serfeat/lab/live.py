@@ -56,9 +56,12 @@ BANDS = 48  # of the strip of spectra
 def routes(lab: Lab) -> list[BaseRoute]:
     """Routes of this view."""
     listening = _Places(LISTENERS)
+    warming: list[asyncio.Task[None]] = []
 
     async def models(_: Request) -> Response:
         found = _models(lab)
+        if found and not warming:  # whoever looks at this view is about to press Start
+            warming.append(asyncio.create_task(lab.thread(_warm, lab, next(iter(found)))))
         return answer([{"id": key, "name": path.name} for key, path in found.items()])
 
     async def live(socket: WebSocket) -> None:
@@ -166,6 +169,12 @@ async def _compute(
         listener.waits -= len(samples)
         found = await lab.thread(listener.push, samples, chunks[-1][1])
         await socket.send_json(plain(found))
+
+
+def _warm(lab: Lab, model: str) -> None:
+    """Load what a stream of a model needs, so that the first one does not wait for it."""
+    with suppress(Exception):  # whoever starts a stream is told
+        _prepared(lab, {"sr": RATE, "model": model})
 
 
 def _prepared(lab: Lab, wanted: Any) -> Listener:

@@ -13,7 +13,9 @@ Contents
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import logging
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -71,6 +73,21 @@ class _Impatient(H11Protocol):
         self._timer = None
         if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
             self.transport.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which ends without a word about the requests that it cuts off."""
+
+    def __init__(self, config: uvicorn.Config, lab: Lab) -> None:
+        super().__init__(config)
+        self.lab = lab
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        # Requests that compute are told so at once, and the others have the time of grace.
+        ending = asyncio.create_task(asyncio.to_thread(self.lab.stop))
+        await super().shutdown(sockets)
+        await ending
 
 
 def bind(host: str = "127.0.0.1", port: int = 0, *, understood: bool = False) -> socket.socket:
@@ -142,7 +159,7 @@ def serve(
         app = make_app(lab, hosts=hosts)
         ready()
         with suppress(KeyboardInterrupt):  # which is how it is meant to end
-            uvicorn.Server(configured(app)).run(sockets=[opened])
+            _Server(configured(app), lab).run(sockets=[opened])
     finally:
         lab.close()
 

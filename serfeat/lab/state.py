@@ -158,10 +158,14 @@ class Lab:
             found.path.unlink(missing_ok=True)
         self._samples(sound).unlink(missing_ok=True)
 
-    def close(self) -> None:
-        """End the workers and delete everything that was uploaded or decoded."""
+    def stop(self) -> None:
+        """End the workers; requests that wait for them are told."""
         self.workers.stop()
         self.background.stop()
+
+    def close(self) -> None:
+        """End the workers and delete everything that was uploaded or decoded."""
+        self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     async def _decode(self, sound: Sound) -> Recording:

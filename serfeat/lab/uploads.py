@@ -38,6 +38,7 @@ PATIENCE = 30.0  # s without a byte
 LIFE = 3600.0  # s
 MOST = 200  # uploads that are kept at once; the oldest goes first
 AT_ONCE = 24  # uploads under way; more are told to come again
+MUCH = 10_000_000  # bytes
 LONGEST_NAME = 120  # characters that are shown
 
 
@@ -63,7 +64,7 @@ async def receive(lab: Lab, request: Request) -> Sound:
     try:
         await _store(request, path, limit)
     except BaseException:
-        path.unlink(missing_ok=True)
+        _delete(path)
         raise
     finally:
         _under_way[id(lab)] -= 1
@@ -97,6 +98,14 @@ async def _store(request: Request, path: Path, limit: int) -> None:
             file.write(chunk)
     if not size:
         raise LabError(400, "the file is empty", code="empty-file", fix="record or copy it again")
+
+
+def _delete(path: Path) -> None:
+    """Delete what was broken off; for much of it the disk takes its time, and nobody waits."""
+    if path.is_file() and path.stat().st_size > MUCH:
+        asyncio.get_running_loop().run_in_executor(None, lambda: path.unlink(missing_ok=True))
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _too_large(limit: int) -> LabError:

@@ -53,6 +53,7 @@ class Workers:
         self._warm = warm
         self._pool: Any = None
         self._lock = threading.Lock()
+        self._stopped = False
 
     def start(self) -> None:
         """Start the processes and let each of them warm up, unless they run.
@@ -64,7 +65,7 @@ class Workers:
         from serfeat.engines import begin_worker, one_thread_per_worker, start_method
 
         with self._lock, one_thread_per_worker(), _deaf_to_ctrl_c():
-            if self._runs():
+            if self._runs() or self._stopped:
                 return
             self._end()  # a pool whose workers could not even start
             variables = dict(os.environ)
@@ -78,7 +79,8 @@ class Workers:
                 self._pool.schedule(_load, args=[self._warm], timeout=BUDGET)
 
     def stop(self) -> None:
-        """End the processes, whatever they do."""
+        """End the processes, whatever they do; what waits for them is told, and none is started."""
+        self._stopped = True
         with self._lock:
             self._end()
 
@@ -104,7 +106,7 @@ class Workers:
 
         Raises
         ------
-        LabError : 429, too many wait; 500, the worker died or took too long.
+        LabError : 429, too many wait; 500, the worker died or took too long; 503, the lab ends.
         Whatever the function raises.
         """
         from pebble import ProcessExpired
@@ -115,6 +117,8 @@ class Workers:
         try:
             if not self._runs():
                 await asyncio.to_thread(self.start)
+            if self._stopped:
+                raise _closing()
             future = self._pool.schedule(function, args=list(arguments), timeout=budget)
             result: Result = await asyncio.wrap_future(future)
             return result
@@ -123,8 +127,16 @@ class Workers:
             raise LabError(
                 500, words, code=code, fix="the lab goes on; try a shorter recording"
             ) from None
+        except (asyncio.CancelledError, RuntimeError):
+            if not self._stopped:
+                raise
+            raise _closing() from None
         finally:
             self.open -= 1
+
+
+def _closing() -> LabError:
+    return LabError(503, "the lab is being closed", code="closing", fix="start it again")
 
 
 @contextmanager

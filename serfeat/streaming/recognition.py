@@ -38,6 +38,7 @@ from serfeat.types import Floats
 
 __all__ = ["UNKNOWN", "Moment", "Recogniser"]
 
+SOONEST = 0.01  # s between two moments
 LEAST = 1.0  # s of sound before anything is said
 SPEECH = 0.1  # share of the last second below which nobody speaks
 MEMORY = 3.0  # s in which a causal network forgets
@@ -101,13 +102,7 @@ class Recogniser:
         every: float = 0.5,
         fade: float = 1.0,
     ) -> None:
-        if not (window >= LEAST and 0.01 <= every < np.inf and fade >= 0):
-            raise ModelError(
-                f"a window of {window} s every {every} s, smoothed over {fade} s; expected at "
-                f"least {LEAST:g} s, 0.01 s and 0 s",
-                where="stream",
-                code="bad-parameter",
-            )
+        _check_times(window, every, fade)
         self.model, self.card, self.features = open_model(folder)
         if self.card.get("normalisation") == "speaker":
             raise ModelError(
@@ -213,6 +208,20 @@ class Recogniser:
         level = self.card["features"]["level"]
         found = self.features.compute(self._x, level).astype(np.float32)
         return found if level == "functionals" else Sequences.of([found])
+
+
+def _check_times(window: float, every: float, fade: float) -> None:
+    """Refuse times that make no sense: not finite, or below what each may be."""
+    for name, value, least in (
+        ("window", window, LEAST), ("every", every, SOONEST), ("fade", fade, 0.0),
+    ):  # fmt: skip
+        if not (least <= value < np.inf):
+            raise ModelError(
+                f"{name} is {value:g} s, expected at least {least:g} s",
+                where="stream",
+                code="bad-parameter",
+                fix=f"give --{name} more, or leave it out",
+            )
 
 
 class _Network:

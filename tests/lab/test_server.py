@@ -189,6 +189,56 @@ def test_the_command_ends_and_leaves_nothing(
         process.wait()
 
 
+@pytest.mark.parametrize("moment", [0.0, pytest.param(1.5, marks=pytest.mark.slow)])
+def test_ctrl_c_in_the_middle_of_work_is_quiet(tmp_path: Path, voice: bytes, moment: float) -> None:
+    """With an open WebSocket, uploads that wait for a worker and one that never comes to its end.
+
+    No word, no folder, exit code 0. Whoever waited is told that the lab is being closed, or had an
+    answer. Seen to fail with uvicorn's own server in place of `_Server` (a CancelledError).
+    """
+    connect = pytest.importorskip("websockets.sync.client").connect
+    process = subprocess.Popen(
+        [sys.executable, "-m", "serfeat.cli", "lab", "--no-browser", "--workers", "1"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    statuses: list[int] = []
+
+    def upload(base: str, headers: dict[str, str]) -> None:
+        with contextlib.suppress(httpx.HTTPError):  # cut off
+            sent = httpx.post(
+                f"{base}/api/sound/upload", content=voice, headers=headers, timeout=60
+            )
+            statuses.append(sent.status_code)
+
+    try:
+        assert process.stdout is not None
+        found = re.search(r"(http://\S+)/\?token=(\S+)", process.stdout.readline())
+        assert found
+        base, token = found.groups()
+        headers = {"X-Serfeat-Token": token}
+        slow = socket.create_connection(("127.0.0.1", int(base.rpartition(":")[2])), timeout=10)
+        slow.sendall(_post(base, token, "Content-Length: 1000") + b"RIFF")
+        with slow, connect(base.replace("http", "ws") + "/api/live", origin=base) as live:
+            live.send(f'{{"token": "{token}"}}')
+            senders = [threading.Thread(target=upload, args=(base, headers)) for _ in range(4)]
+            for sender in senders:
+                sender.start()
+            time.sleep(moment)
+            process.send_signal(signal.SIGINT)
+            said = process.stdout.read()  # until it has ended
+            process.wait(60)
+        for sender in senders:
+            sender.join(10)
+        assert process.returncode == 0
+        assert said.splitlines() == ["Ctrl-C ends it and deletes what was uploaded"]
+        assert set(statuses) <= {200, 429, 503}
+        assert not list(tmp_path.glob("serfeat-lab-*"))
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_the_folder_is_temporary() -> None:
     from serfeat.lab.state import Lab, Options
 

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile as sf
+import soxr
 from typer.testing import CliRunner
 
-from serfeat.cli import app
+from serfeat.cli import app, main
 from serfeat.deploy import train
 from serfeat.errors import AudioError, MissingExtraError
 from serfeat.manifest_csv import read_manifest
@@ -87,6 +88,48 @@ def test_one_source_is_needed(model, extra):
     done = CliRunner().invoke(app, ["stream", str(model), *extra])
     assert isinstance(done.exception, AudioError)
     assert done.exception.code == "bad-source"
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (("{model}", "{folder}"), "a folder, expected one recording; give a file"),
+        (("{folder}/none", "{speech}"), "no such file or folder"),
+        (("{folder}", "{speech}"), "not a stored model"),
+        (("{speech}", "{speech}"), "not a stored model"),
+        (("{model}", "{folder}/none.wav"), "no such file"),
+        (("{model}", "{text}"), "not audio"),
+        (("{model}", "{speech}", "--window", "0.2"), "window is 0.2 s, expected at least 1 s"),
+        (("{model}", "{speech}", "--every", "nan"), "every is nan s, expected at least 0.01 s"),
+        (("{model}", "{speech}", "--fade", "-1"), "fade is -1 s, expected at least 0 s"),
+    ],
+)
+def test_what_cannot_be_listened_to_is_one_line(
+    model: Path, spoken: Path, tmp_path: Path, capsys: Any, typed: tuple[str, ...], words: str
+) -> None:
+    (tmp_path / "notes.txt").write_text("no sound")
+    places = {"model": model, "speech": spoken, "folder": tmp_path, "text": tmp_path / "notes.txt"}
+    assert main(["stream", *(word.format(**places) for word in typed)]) == 2
+    said = [x for x in capsys.readouterr().err.splitlines() if not x.startswith("loading ")]
+    assert len(said) == 1, said
+    assert words in said[0]
+
+
+def test_a_stereo_recording_at_its_own_rate(model: Path, spoken: Path, tmp_path: Path) -> None:
+    """44.1 kHz in two channels: the answers of the same speech in mono at 16 kHz, nearly."""
+    x, _ = sf.read(spoken)
+    y = soxr.resample(x, SR, 44_100, quality="VHQ")
+    sf.write(tmp_path / "stereo.wav", np.stack([y, y], axis=1), 44_100)
+    rows = []
+    for file in (spoken, tmp_path / "stereo.wav"):
+        done = CliRunner().invoke(app, ["stream", str(model), str(file), "--json"])
+        assert done.exit_code == 0, done.output
+        rows.append([json.loads(line) for line in done.stdout.splitlines()[:-1]])
+    mono, stereo = rows
+    assert [r["time"] for r in stereo[:-1]] == [r["time"] for r in mono[:-1]]
+    for a, b in zip(mono[2:-1], stereo[2:-1], strict=True):
+        assert a["label"] == b["label"]
+        assert a["values"] == pytest.approx(b["values"], abs=0.05)
 
 
 # --- sources ----------------------------------------------------------------------------------

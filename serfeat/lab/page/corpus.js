@@ -1,10 +1,12 @@
 // The Corpus view: what is in a corpus, how its features are spread, what could not be measured.
 
 import {
-  COLOURS, SHAPES, bar, choose, clipList, duration, fixed, listen, meter, percent, plural, styles,
-  table, turns, watch,
+  COLOURS, SHAPES, bar, choose, clipList, duration, fixed, legend, listen, meter, percent, plural, styles,
+  table, turns, waiting, watch,
 } from "./parts.js";
 import { extent, plot } from "./plot.js";
+
+const NAMED = 2 * COLOURS.length; // groups that the legend of a map names
 
 export async function mount(panel, lab) {
   styles();
@@ -59,7 +61,7 @@ function oneCorpus(lab, number, about, offered, stale) {
     tiles,
     about.warnings.length ? element("ul", { class: "reasons" }, about.warnings.map((w) => element("li", {}, w))) : null);
   const length = element("section", { class: "card" }, element("h2", {}, "Durations"),
-    element("p", { class: "quiet" }, "reading the headers …"));
+    waiting(lab, "reading the headers"));
   durations(lab, below, length, stale).then((found) => found && fill(lab, tiles, about, found.total))
     .catch((error) => length.replaceChildren(element("h2", {}, "Durations"),
       element("p", { class: "fail" }, error.message)));
@@ -255,6 +257,7 @@ function mapView(lab, below, set, kinds) {
   const canvas = element("canvas", { class: "map", tabindex: "0", role: "application",
     "aria-label": "map of the clips: arrow keys go from clip to clip, Enter plays" });
   const about = element("p", { class: "quiet", "aria-live": "polite" });
+  const busy = element("div");
   const words = element("div");
   const keys = element("ul", { class: "legend" });
   const turn = turns();
@@ -263,17 +266,22 @@ function mapView(lab, below, set, kinds) {
   };
   const load = async () => {
     const late = turn();
-    words.replaceChildren(element("p", { class: "quiet" }, state.kind === "umap"
-      ? "laying the clips flat (UMAP compiles itself first, about a minute) …" : "laying the clips flat …"));
+    canvas.classList.add("old"); // what is still drawn is another map
+    words.replaceChildren();
+    busy.replaceChildren(waiting(lab, state.kind === "umap"
+      ? "laying the clips flat; the first time UMAP compiles itself, about a minute" : "laying the clips flat"));
     const found = await lab.block(`${below}/map`, { set, kind: state.kind, by: state.by });
     if (late()) return;
     Object.assign(state, { found, at: -1 });
+    canvas.classList.remove("old");
+    busy.replaceChildren();
     words.replaceChildren(...mapWords(lab, found.about));
-    keys.replaceChildren(...mapLegend(lab, found.about.names));
+    keys.replaceChildren(...legend(lab, found.about.names.slice(0, NAMED)).children);
     about.textContent = "Choose a point to hear it.";
     draw();
   };
   const again = () => load().catch((error) => {
+    busy.replaceChildren();
     words.replaceChildren(element("p", { class: "fail" }, error.message));
   });
   const go = (i) => {
@@ -304,7 +312,7 @@ function mapView(lab, below, set, kinds) {
   const by = choose(lab, "coloured by", ["emotion", "speaker"], "emotion", (v) => { state.by = v; again(); });
   again();
   return element("div", {}, element("h3", {}, "A map of the clips"),
-    element("div", { class: "row" }, kind.whole, by.whole), keys, canvas, about, words);
+    element("div", { class: "row" }, kind.whole, by.whole), busy, keys, canvas, about, words);
 }
 
 const STEPS = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
@@ -361,18 +369,4 @@ function mapWords(lab, about) {
       + "what overlaps here may be apart in the other columns."),
     near.length ? lab.element("p", { class: "quiet" },
       `In all columns the nearest other clip is ${near.join(", and ")}.`) : ""];
-}
-
-function mapLegend(lab, names) {
-  const SVG = "http://www.w3.org/2000/svg";
-  return names.slice(0, 24).map((name, g) => {
-    const picture = document.createElementNS(SVG, "svg");
-    picture.setAttribute("viewBox", "0 0 10 10");
-    picture.setAttribute("aria-hidden", "true");
-    const disc = document.createElementNS(SVG, "circle");
-    const colour = `fill-${COLOURS[g % COLOURS.length].slice(2)}`;
-    for (const [a, v] of Object.entries({ cx: 5, cy: 5, r: 4, class: colour })) disc.setAttribute(a, v);
-    picture.append(disc);
-    return lab.element("li", {}, picture, name);
-  });
 }

@@ -1,10 +1,13 @@
 // The Emotion view: what trained models say of the current sound, and how far to believe it.
 
 import {
-  COLOURS, bar, choose, diverging, fixed, meter, percent, plural, styles, turns, watch,
+  COLOURS, bar, choose, diverging, fixed, legend, meter, percent, plural, styles, turns, waiting,
+  watch,
 } from "./parts.js";
 import { extent, plot } from "./plot.js";
 
+const TENTH = 0.1; // of probability: a bar is never longer for less
+const HARDLY = 0.02;
 const LONGEST = 30; // s that are asked about at first; the server allows 60
 
 export async function mount(panel, lab) {
@@ -32,7 +35,7 @@ export async function mount(panel, lab) {
       return;
     }
     const boxes = state.models.map((m) => {
-      const answer = element("div", {}, element("p", { class: "quiet" }, m.problem ? "" : "listening …"));
+      const answer = element("div", {}, m.problem ? "" : waiting(lab, "listening"));
       return { m, answer, box: element("section", { class: "card", "aria-label": `model ${m.name}` },
         ...card(lab, m), answer) };
     });
@@ -141,7 +144,8 @@ function said(lab, { labels, proba, prediction, judgement, contributions, in_tra
   const verdict = judgement.known
     ? element("p", { class: "verdict" }, prediction)
     : element("p", { class: "verdict unknown" }, "unknown");
-  const believed = judgement.calibrated === null ? null
+  // Of a recording unlike all training this is not known; of an unsure answer the reason says it.
+  const believed = judgement.calibrated === null || !judgement.known ? null
     : element("p", { class: "quiet" }, `By the clips of held-out speakers, an answer as sure as this one `
       + `(${fixed(top)}) is right with probability ${fixed(judgement.calibrated)}.`);
   const guess = judgement.known ? null : element("ul", { class: "reasons" },
@@ -162,18 +166,28 @@ function drove(lab, found, labels, prediction) {
   const { element } = lab;
   if (!found) return element("p", { class: "quiet" }, "Its features are one family: nothing to divide.");
   const rows = element("div", { class: "bars" });
+  const together = element("p", { hidden: true }, `No family alone moves this probability by ${HARDLY}: `
+    + "the others say the same without it.");
   const show = (label) => {
     const column = labels.indexOf(label);
     const values = found.values.map((v) => v[column]);
-    const largest = Math.max(...values.map(Math.abs));
+    const most = Math.max(...values.map(Math.abs));
+    const exact = found.unit !== "probability";
+    const largest = exact ? most : Math.max(most, TENTH); // hardly anything must look like it
+    together.hidden = exact || most >= HARDLY;
     rows.replaceChildren(...found.families.flatMap((name, i) => [
       element("span", { class: "name" }, name),
-      diverging(lab, values[i], largest, `${values[i] < 0 ? "−" : "+"}${Math.abs(values[i]).toFixed(2)}`)]));
+      diverging(lab, values[i], largest, signed(values[i]))]));
   };
   const menu = choose(lab, "What spoke for", labels, prediction, show);
   show(prediction);
-  return element("div", {}, element("h3", {}, "What drove it"), menu.whole, rows,
+  return element("div", {}, element("h3", {}, "What drove it"), menu.whole, rows, together,
     element("p", { class: "quiet" }, `${found.unit} per family; ${found.method}`));
+}
+
+function signed(value) {
+  const digits = Math.abs(value).toFixed(2);
+  return digits === "0.00" ? digits : `${value < 0 ? "−" : "+"}${digits}`;
 }
 
 // --- over time ------------------------------------------------------------------------------------
@@ -204,9 +218,12 @@ function overTime(lab, holder, found, m, state) {
   for (const [name, { times: t, weights }] of looked) {
     const gate = element("canvas", { class: "gate", role: "img",
       "aria-label": `${name}: ${fixed(Math.min(...weights), 3)} to ${fixed(Math.max(...weights), 3)}` });
-    draws.push(() => plot(gate, { x: { range }, y: { range: extent(weights) },
+    const kind = name.split("_")[0];
+    const heights = SHARES.includes(kind) ? [0, 1] : extent([0, ...weights]); // 0 is always in sight
+    draws.push(() => plot(gate, { x: { range }, y: { range: heights },
       layers: [{ kind: "line", x: t.map((v) => v + from), y: weights, color: "--c4" }] }));
-    parts.push(element("p", { class: "quiet" }, GATES[name.split("_")[0]] ? `${name}: ${GATES[name.split("_")[0]]}` : name), gate);
+    parts.push(element("p", { class: "quiet" },
+      GATES[kind] ? `${name}: ${GATES[kind]}` : name), gate);
   }
   if (looked.length) {
     parts.push(element("p", { class: "quiet" }, "Where it looked is not why it decided."));
@@ -218,27 +235,14 @@ function overTime(lab, holder, found, m, state) {
   lab.events.addEventListener("theme", draw);
 }
 
+const SHARES = ["gate", "mask"]; // between 0 and 1
+
 const GATES = {
   gate: "what a frame lets through, 0 to 1",
   attention: "weights of the frames, with sum 1",
   mask: "what a frame lets through, 0 to 1",
   evidence: "what each frame adds to the score of the winner",
 };
-
-function legend(lab, names) {
-  const SVG = "http://www.w3.org/2000/svg";
-  return lab.element("ul", { class: "legend" }, names.map((name, k) => {
-    const dot = document.createElementNS(SVG, "svg");
-    dot.setAttribute("viewBox", "0 0 10 10");
-    dot.setAttribute("aria-hidden", "true");
-    const disc = document.createElementNS(SVG, "circle");
-    for (const [a, v] of Object.entries({ cx: 5, cy: 5, r: 4, class: `fill-${COLOURS[k % COLOURS.length].slice(2)}` })) {
-      disc.setAttribute(a, v);
-    }
-    dot.append(disc);
-    return lab.element("li", {}, dot, name);
-  }));
-}
 
 // --- how to get a model ---------------------------------------------------------------------------
 

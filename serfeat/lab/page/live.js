@@ -4,14 +4,15 @@
 // over a WebSocket. What the server answers goes into rings of the last SPAN seconds; the canvases
 // are drawn once per frame of the screen.
 
+import { COLOURS, legend, styles } from "./parts.js";
 import { plot } from "./plot.js";
 
 const SPAN = 10; // s on the screen
 const BATCH = 0.02; // s of sound in a message
 const BACKLOG = 0.5; // s of sound that the socket may hold back before the page drops
-const COLOURS = ["--c1", "--c2", "--c3", "--c4", "--c5", "--c6", "--c7", "--c8"];
 
 export async function mount(panel, lab) {
+  styles();
   const { element } = lab;
   const parts = build(element);
   panel.append(parts.whole);
@@ -75,15 +76,15 @@ function build(element) {
     said: element("output", { id: "live-said" }, "–"),
     facts: element("p", { class: "quiet number", id: "live-facts" }, ""),
     warning: element("p", { class: "fail", hidden: true }, ""),
-    values: element("div", { class: "row", id: "live-values" }),
+    values: element("ul", { class: "legend", id: "live-values" }),
     picture: canvas("spectrum over the last ten seconds", "strip-picture"),
     f0: canvas("F0 over the last ten seconds", "strip-cepstrum"),
     energy: canvas("level over the last ten seconds", "strip-curve"),
     chances: canvas("probabilities over the last ten seconds", "strip-cepstrum"),
   };
-  parts.chancesCard = element("div", { class: "card", hidden: true },
-    element("h3", {}, "Probabilities, smoothed"), parts.chances, parts.values);
-  parts.whole = element("div", { class: "columns" },
+  parts.chancesCard = element("div", { class: "card across", hidden: true },
+    element("h3", {}, "Probabilities, smoothed"), parts.values, parts.chances);
+  parts.whole = element("div", { class: "view" }, element("div", { class: "columns" },
     element("div", { class: "card" },
       element("h2", {}, "Listen"),
       element("p", {}, element("label", { for: "live-model" }, "Model "), parts.model),
@@ -97,7 +98,7 @@ function build(element) {
     element("div", { class: "card" },
       element("h3", {}, "F0, Hz (autocorrelation, decided 50 ms late)"), parts.f0,
       element("h3", {}, "RMS level, dB re full scale"), parts.energy),
-    parts.chancesCard);
+    parts.chancesCard));
   return parts;
 }
 
@@ -123,6 +124,8 @@ async function open(lab, parts, ended) {
   try {
     await context.resume();
     await context.audioWorklet.addModule("page/recorder.js");
+    lab.say(parts.model.value ? `preparing ${parts.model.selectedOptions[0].textContent}: some seconds the first time`
+      : "preparing");
     socket = lab.socket("/api/live");
     const about = await greeted(socket, context.sampleRate, parts.model.value);
     const seen = { ...empty(), names: about.names, bands: about.bands };
@@ -135,6 +138,7 @@ async function open(lab, parts, ended) {
     });
     socket.addEventListener("close", () => { if (open) { close(); ended(); } });
     parts.chancesCard.hidden = !about.names.length;
+    parts.values.replaceChildren(...legend(lab, about.names).children);
     parts.warning.hidden = !about.synthetic;
     parts.warning.textContent = about.synthetic
       ? "The model was trained on synthetic speech: this says nothing about people." : "";
@@ -212,13 +216,10 @@ function take(seen, found, parts, about, unsent) {
   const last = found.moments.at(-1);
   if (!last) return;
   parts.said.textContent = last.label === "unknown" ? `unknown (${last.reason})` : last.label || "–";
-  parts.values.replaceChildren(...seen.names.map((name) => {
-    const words = document.createElement("span");
-    words.className = "number";
-    words.textContent = `${name} ${(last.values[name] ?? NaN).toFixed(2)}`
-      .replace("NaN", "–");
-    return words;
-  }));
+  for (const [i, name] of seen.names.entries()) {
+    const value = last.values[name];
+    parts.values.children[i].lastChild.textContent = `${name} ${value === undefined ? "–" : value.toFixed(2)}`;
+  }
 }
 
 function draw(parts, seen) {
@@ -238,11 +239,7 @@ function draw(parts, seen) {
   plot(parts.chances, { x, y: { label: "probability", range: [0, 1] },
     layers: seen.names.flatMap((name, i) => {
       const y = seen.moments.map((m) => m.values[name] ?? NaN);
-      const color = COLOURS[i % 8];
-      const times = seen.moments.map((m) => m.time);
-      const named = Number.isFinite(y.at(-1)); // the name stands at the end of its line
-      return [{ kind: "line", x: times, y, color, width: 2 },
-        named && { kind: "text", x: [times.at(-1)], y: [y.at(-1) + 0.06], text: [name], color,
-          align: times.at(-1) - x.range[0] > 2 ? "right" : "left" }];
+      const color = COLOURS[i % COLOURS.length];
+      return [{ kind: "line", x: seen.moments.map((m) => m.time), y, color, width: 2 }];
     }) });
 }

@@ -1,4 +1,4 @@
-// Pieces that the views Emotion, Runs and Corpus share: tables, bars, buttons that play a clip.
+// Pieces that the views Emotion, Live, Runs and Corpus share: tables, bars, buttons that play a clip.
 
 export const COLOURS = ["--c1", "--c2", "--c3", "--c4", "--c5", "--c6", "--c7", "--c8"];
 export const SHAPES = ["dot", "ring", "cross"];
@@ -80,6 +80,23 @@ export function diverging(lab, value, largest, words) {
     picture.append(part);
   }
   return lab.element("span", { class: "barred" }, picture, lab.element("span", { class: "number" }, words));
+}
+
+// The names of lines or points, each with a dot of its colour.
+export function legend(lab, names) {
+  const SVG = "http://www.w3.org/2000/svg";
+  return lab.element("ul", { class: "legend" }, names.map((name, i) => {
+    const picture = document.createElementNS(SVG, "svg");
+    picture.setAttribute("viewBox", "0 0 10 10");
+    picture.setAttribute("aria-hidden", "true");
+    const dot = document.createElementNS(SVG, "circle");
+    const colour = `var(${COLOURS[i % COLOURS.length]})`;
+    const open = i >= COLOURS.length; // a second time, as the ring that it is in the picture
+    const marks = { cx: 5, cy: 5, r: 4, fill: open ? "none" : colour, stroke: open ? colour : "none" };
+    for (const [a, v] of Object.entries({ ...marks, "stroke-width": 1.5 })) dot.setAttribute(a, v);
+    picture.append(dot);
+    return lab.element("li", {}, picture, lab.element("span", {}, name));
+  }));
 }
 
 // A button that plays a clip and makes it the recording that all views are about.
@@ -164,6 +181,20 @@ export async function watch(look, show) {
     if (found.state !== "running") return found;
     await wait(500);
   }
+}
+
+// A sign of life where nobody knows how far it is: what is done, and for how many seconds now.
+export function waiting(lab, words) {
+  const { element } = lab;
+  const seconds = element("span", { class: "quiet number", "aria-hidden": "true" });
+  const holder = element("p", { class: "row" }, element("progress", { "aria-label": words }),
+    element("span", { class: "quiet" }, words), seconds);
+  const begun = performance.now();
+  const clock = setInterval(() => {
+    if (!holder.isConnected) clearInterval(clock);
+    seconds.textContent = `${Math.round((performance.now() - begun) / 1000)} s`;
+  }, 1000);
+  return holder;
 }
 
 // Progress of a task, with a line that is read aloud now and then.

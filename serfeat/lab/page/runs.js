@@ -1,7 +1,7 @@
 // The Runs view: stored comparisons, from the leaderboard down to the clip that was misheard.
 
 import {
-  bar, choose, clipList, fixed, percent, plural, points, styles, table, turns,
+  bar, choose, clipList, fixed, percent, plural, points, styles, table, turns, waiting,
 } from "./parts.js";
 
 export async function mount(panel, lab) {
@@ -19,7 +19,7 @@ export async function mount(panel, lab) {
   const list = runList(lab, found.runs, async (run) => {
     const stale = turn();
     lab.clear();
-    detail.replaceChildren(element("p", { class: "quiet" }, `reading ${run.name} …`));
+    detail.replaceChildren(waiting(lab, `reading ${run.name}; every pair of its entries is tested`));
     try {
       const about = await lab.get(`/api/runs/${run.id}/overview`);
       if (stale()) return;
@@ -65,7 +65,7 @@ function runList(lab, runs, opened) {
     buttons.set(r.id, button);
     return [button, r.corpus, r.best, score(r), lintChip(lab, r.lint), r.created.slice(0, 10)];
   });
-  const holder = element("section", { class: "card" }, table(lab, "Stored comparisons", [
+  const holder = element("section", { class: "card stored" }, table(lab, "Stored comparisons", [
     { name: "run" }, { name: "corpus", wrap: true }, { name: "best entry" },
     { name: "UAR (95 % over speakers)" }, { name: "lint" }, { name: "made" }], rows));
   return { holder, open };
@@ -301,7 +301,7 @@ function pairWords(protocol, { a, b }) {
   const sign = pair.a === a ? 1 : -1;
   const ends = [sign * pair.low, sign * pair.high].sort((x, y) => x - y);
   const interval = pair.low === null ? "no interval" : `95 % ${points(ends[0])} to ${points(ends[1])}`;
-  const p = pair.p_holm === null ? "" : `, p = ${pair.p_holm.toFixed(3)} after Holm`;
+  const p = pair.p_holm === null ? "" : `, p ${pair.p_holm < 0.001 ? "< 0.001" : `= ${pair.p_holm.toFixed(3)}`} after Holm`;
   const winner = sign * pair.difference > 0 ? a : b;
   const verdict = pair.better ? `${winner} is better.` : "Neither is shown to be better.";
   return `UAR of ${a} minus ${b}: ${points(sign * pair.difference)} points (${interval}${p}). ${verdict}`;
