@@ -23,8 +23,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from serfeat.audio import USUAL, Limits
 from serfeat.compare import extract_all
 from serfeat.errors import SplitError, StoreError
+from serfeat.files import passing_folder
 from serfeat.lint import (
     LINTS,
     Contender,
@@ -44,6 +46,7 @@ from serfeat.plan import Plan
 from serfeat.protocols.twins import twins_of
 from serfeat.recipe import find_recipe, read_recipe
 from serfeat.splits import PROTOCOLS, Fold, folds
+from serfeat.store import cache_folder
 
 __all__ = ["lint_any", "lint_recipe", "lint_run", "recordings"]
 
@@ -71,6 +74,10 @@ def lint_recipe(
     store: Path | None = None,
     listen: bool = True,
     report: Report = _silent,
+    limits: Limits = USUAL,
+    max_missing: int | float | None = None,
+    encoding: str = "utf-8",
+    follow: bool = False,
 ) -> list[Finding]:
     """Lint what a recipe would run.
 
@@ -81,6 +88,8 @@ def lint_recipe(
     jobs, store : of the extraction.
     listen : decode the recordings, to find equal and nearly equal ones.
     report : is called with (stage, done, total).
+    limits, max_missing : of the recordings, see `serfeat.extract.extract`.
+    encoding, follow : of manifests, and whether links may lead out of the folder of the audio.
 
     Raises
     ------
@@ -89,19 +98,24 @@ def lint_recipe(
     """
     path = find_recipe(str(recipe))
     read = read_recipe(path)
-    plan, manifest = read.plan(folder=path.parent), read.manifest(path, root=root)
+    plan = read.plan(folder=path.parent)
+    manifest = read.manifest(path, root=root, encoding=encoding, follow=follow)
     broken, plan, folds_of = _folds(manifest, plan)
     # What is heard otherwise (augmented, under a condition) is none of the lint's business.
     bare = replace(plan, conditions=(), entries=[replace(e, augment={}) for e in plan.entries])
-    extractions = extract_all(manifest, bare, jobs, store, report)
-    facts, twins = None, []
-    if listen:
-        facts = recordings(manifest, report)
-        twins = [(t.first, t.second) for t in twins_of(manifest, jobs=jobs)]
-    evidence = evidence_of_comparison(
-        manifest.rows, plan, folds_of, extractions, recordings=facts, twins=twins
-    )
-    return broken + lint(evidence)
+    with passing_folder(store or cache_folder()) as work:
+        extractions = extract_all(
+            manifest, bare, jobs, store, report, mapped=work, limits=limits, max_missing=max_missing
+        )
+        facts, twins = None, []
+        if listen:
+            facts = recordings(manifest, report, limits=limits)
+            found = twins_of(manifest, jobs=jobs, limits=limits)
+            twins = [(t.first, t.second) for t in found]
+        evidence = evidence_of_comparison(
+            manifest.rows, plan, folds_of, extractions, recordings=facts, twins=twins
+        )
+        return broken + lint(evidence)
 
 
 def _folds(manifest: Manifest, plan: Plan) -> tuple[list[Finding], Plan, _Folds]:
@@ -282,8 +296,13 @@ def lint_any(
     listen: bool = True,
     json_text: bool = False,
     report: Report = _silent,
+    **taken: Any,
 ) -> tuple[Sequence[str], int]:
     """Lint a recipe or a run's folder: the body of ``serfeat lint``.
+
+    Parameters
+    ----------
+    taken : limits, max_missing, encoding and follow of `lint_recipe`.
 
     Returns
     -------
@@ -293,6 +312,6 @@ def lint_any(
     if folder.is_dir():
         found = lint_run(folder)
     else:
-        found = lint_recipe(target, root=root, jobs=jobs, listen=listen, report=report)
+        found = lint_recipe(target, root=root, jobs=jobs, listen=listen, report=report, **taken)
     lines = [json.dumps(as_json(found), indent=1)] if json_text else as_text(found)
     return lines, 0 if clean(found) else 1

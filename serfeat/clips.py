@@ -48,7 +48,9 @@ BUDGET = (30.0, 20.0)  # s for a clip: at least, and per second of audio
 COMPILING = 600.0  # s for a worker to get ready
 
 # Failures that lie in the machine, not in the recording: they are tried again in the next run.
-PASSING = frozenset({"changed", "missing", "permission", "not-a-file", "missing-extra", "io", ""})
+PASSING = frozenset(
+    {"changed", "missing", "permission", "not-a-file", "bad-path", "missing-extra", "io", ""}
+)
 
 
 @dataclass(frozen=True)

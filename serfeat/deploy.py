@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,34 @@ import numpy as np
 import pandas as pd
 
 from serfeat import doubt
-from serfeat.audio import load_audio
+from serfeat.audio import USUAL, Limits, load_audio
 from serfeat.compare.targets import known_of
-from serfeat.errors import ModelError, SerfeatError
-from serfeat.extract import Failure, Progress, extract, manifest_of_files
+from serfeat.errors import ModelError, SerfeatError, printable
+from serfeat.extract import (
+    Extraction,
+    Failure,
+    Progress,
+    as_manifest,
+    extract,
+    manifest_of_files,
+)
 from serfeat.feature_sets import feature_set
 from serfeat.feature_tables import is_table
 from serfeat.features import FeatureSet
+from serfeat.files import passing_folder
 from serfeat.manifest import Manifest
 from serfeat.models import MODELS, fit, make_model
 from serfeat.models.storage import load_model, save_model
-from serfeat.normalisation import FEW_CLIPS, per_speaker, require_coverage, require_speakers
+from serfeat.normalisation import (
+    FEW_CLIPS,
+    by_speaker,
+    per_speaker,
+    require_coverage,
+    require_speakers,
+)
 from serfeat.plan import Entry, Plan
+from serfeat.sequences import Sequences, write_mapped
+from serfeat.store import cache_folder
 from serfeat.tuning import tuned
 from serfeat.types import Floats32
 
@@ -43,6 +59,7 @@ class Predictions:
     licence : tag of the features that the model needs.
     trained_on : what the model's card says of its training corpus.
     remarks : what a reader of these predictions should know.
+    limits : of what was taken of truncated and of long recordings.
     """
 
     table: pd.DataFrame
@@ -50,6 +67,7 @@ class Predictions:
     licence: str
     trained_on: Mapping[str, Any]
     remarks: tuple[str, ...] = ()
+    limits: Limits = USUAL
 
 
 def train(
@@ -62,8 +80,13 @@ def train(
     held_out: int | None = None,
     jobs: int = 1,
     progress: Progress | None = None,
+    limits: Limits = USUAL,
+    max_missing: int | float | None = None,
+    failed: Callable[[Sequence[Failure]], None] | None = None,
 ) -> Path:
     """Train an entry on all rows of a manifest and store it; tuned on them, if it says so.
+
+    Frames are memory-mapped while it lasts: a corpus may be larger than the memory.
 
     Parameters
     ----------
@@ -75,7 +98,8 @@ def train(
     held_out : groups of speakers that further models are trained without, to write down when this
         one should say "unknown" (`serfeat.doubt`); 0: no record. Default: 4 for a classical model
         of emotions; 0 for a deep one, whose training would take five times as long.
-    jobs, progress : see `serfeat.extract.extract`.
+    jobs, progress, limits, max_missing : see `serfeat.extract.extract`.
+    failed : is called with the recordings that have no features; the model has not heard them.
 
     Raises
     ------
@@ -88,9 +112,29 @@ def train(
             code="not-computable",
             fix="train an entry on one of serfeat's feature sets",
         )
-    features = feature_set(entry.features)
     level = MODELS[entry.model].level
-    extraction = extract(manifest, features, level=level, jobs=jobs, progress=progress)
+    with passing_folder(cache_folder()) as work:
+        extraction = extract(
+            manifest, entry.features, level=level, jobs=jobs, progress=progress,
+            mapped=work, limits=limits, max_missing=max_missing,
+        )  # fmt: skip
+        if failed is not None:
+            failed(extraction.failures)
+        _train(manifest, entry, folder, extraction, work, dimensions, seed, held_out)
+    return folder
+
+
+def _train(
+    manifest: Manifest,
+    entry: Entry,
+    folder: Path,
+    extraction: Extraction,
+    work: Path,
+    dimensions: Sequence[str],
+    seed: int,
+    held_out: int | None,
+) -> None:
+    """Train an entry on what was extracted; see `train`."""
     rows = manifest.rows.loc[manifest.rows.index.isin(extraction.index)]
     labels = [] if dimensions else sorted(set(rows["emotion"]))
     if len(labels) < 2 and not dimensions:
@@ -105,7 +149,7 @@ def train(
     if entry.normalisation == "speaker":
         if not dimensions:
             require_coverage(rows)
-        X = per_speaker(X, list(known.speakers))
+        X = _by_speaker(X, list(known.speakers), work)
     shares: dict[str, Any] = {"proportions": known.votes, "tasks": dict(known.columns)}
 
     def make(params: Mapping[str, Any]) -> Any:
@@ -117,13 +161,43 @@ def train(
             make, entry.tune, X, known.truth, known.speakers, model=entry.model, seed=seed, **shares
         )
     model = fit(make(chosen), X, known.truth, known.speakers, **shares)
-    card: dict[str, Any] = {
-        "model": entry.model,
-        "params": {**entry.params, **chosen},
-        "seed": seed,
-        "labels": labels,
-        "dimensions": list(dimensions),
-        "normalisation": entry.normalisation,
+    save_model(
+        model,
+        folder,
+        {
+            "model": entry.model,
+            "params": {**entry.params, **chosen},
+            "seed": seed,
+            "labels": labels,
+            "dimensions": list(dimensions),
+            "normalisation": entry.normalisation,
+            **_origin(manifest, extraction),
+        },
+    )
+    (folder / doubt.FILE).unlink(missing_ok=True)  # of the model that was here before
+    if held_out is None:
+        classical = MODELS[entry.model].kind == "classical" and not dimensions
+        held_out = 4 if classical and len(set(known.speakers)) > 1 else 0
+    if held_out:
+        found = doubt.learn(
+            lambda: make(chosen), X, known.truth, known.speakers, groups=held_out, shares=shares
+        )
+        doubt.save_doubt(found, folder, load_model(folder)[1])
+
+
+def _by_speaker(X: Any, speakers: Sequence[str], work: Path) -> Any:
+    """Z-score every speaker; frames that are too many for the memory go to the disk again."""
+    if not isinstance(X, Sequences) or not X.large:
+        return per_speaker(X, speakers)
+    shape = (int(X.offsets[-1]), X.shape[1])
+    return write_mapped(work / "normalised", shape, X.offsets, by_speaker(X, speakers))
+
+
+def _origin(manifest: Manifest, extraction: Extraction) -> dict[str, Any]:
+    """What a model's card says of its features and its recordings."""
+    features, level = extraction.features, extraction.level
+    rows = manifest.rows.loc[manifest.rows.index.isin(extraction.index)]
+    return {
         "features": {
             "name": features.name,
             "level": level,
@@ -135,22 +209,13 @@ def train(
         "trained_on": {
             "corpus": manifest.name,
             "rows": len(rows),
+            "failures": len(extraction.failures),
+            "limits": extraction.limits.record,
             "speakers": int(rows["speaker"].nunique()),
             "synthetic": bool(manifest.card and manifest.card.synthetic),
             "licence": manifest.card.licence if manifest.card else "not stated",
         },
     }
-    save_model(model, folder, card)
-    (folder / doubt.FILE).unlink(missing_ok=True)  # of the model that was here before
-    if held_out is None:
-        classical = MODELS[entry.model].kind == "classical" and not dimensions
-        held_out = 4 if classical and len(set(known.speakers)) > 1 else 0
-    if held_out:
-        found = doubt.learn(
-            lambda: make(chosen), X, known.truth, known.speakers, groups=held_out, shares=shares
-        )
-        doubt.save_doubt(found, folder, load_model(folder)[1])
-    return folder
 
 
 def open_model(folder: Path) -> tuple[Any, dict[str, Any], FeatureSet]:
@@ -187,6 +252,8 @@ def predict(
     *,
     jobs: int = 1,
     progress: Progress | None = None,
+    limits: Limits = USUAL,
+    follow: bool = False,
 ) -> Predictions:
     """Apply a stored model to recordings.
 
@@ -195,6 +262,8 @@ def predict(
     folder : of the model.
     sources : audio files and folders of them. For a model that measures every clip against its
         speaker's others, a folder is a speaker.
+    jobs, progress, limits : see `serfeat.extract.extract`.
+    follow : whether links may lead out of the folder of the audio.
 
     Raises
     ------
@@ -203,8 +272,9 @@ def predict(
     """
     model, card, features = open_model(folder)
     level = card["features"]["level"]
+    manifest = as_manifest(manifest_of_files(sources), follow=follow)
     extraction = extract(
-        manifest_of_files(sources), features, level=level, jobs=jobs, progress=progress
+        manifest, features, level=level, jobs=jobs, progress=progress, limits=limits
     )
     X: Any = extraction.values
     remarks = []
@@ -216,11 +286,15 @@ def predict(
                 "every clip against its speaker's others, and needs more of them"
             )
         X = per_speaker(X, folders)
+    for (file, *_), flags in zip(extraction.index, extraction.flags, strict=True):
+        remarks += [
+            f"{printable(file)}: {flag}" for flag in flags.split("; ") if "truncated" in flag
+        ]
     table = _said(model, X, card, extraction.index)
     if not card.get("dimensions"):
         table = _judged(table, model, X, doubt.load_doubt(folder, card))
     return Predictions(
-        table, extraction.failures, features.licence, card["trained_on"], tuple(remarks)
+        table, extraction.failures, features.licence, card["trained_on"], tuple(remarks), limits
     )
 
 

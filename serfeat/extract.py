@@ -72,7 +72,7 @@ def extract(
     address: str = "",
     mapped: Path | None = None,
     limits: Limits = USUAL,
-    max_missing: int | None = None,
+    max_missing: int | float | None = None,
 ) -> Extraction:
     """Compute a feature set on every clip of a manifest or folder.
 
@@ -92,7 +92,8 @@ def extract(
         corpus may be larger than the memory.
     limits : what is taken of truncated and of long recordings.
     max_missing : end the run before any work if more of the manifest's files than these are not
-        there; None: each is a failure of its own.
+        there: a count, or, as a float from 0 to 1, a share of them (1 is one file, 1.0 is all);
+        None: each is a failure of its own.
 
     Returns
     -------
@@ -181,7 +182,7 @@ def _extract(
     ]
     return joined(
         chosen, level, manifest, clips, kept, present, failures, mapped,
-        computed=count.computed, computed_audio=count.audio, began=began,
+        limits=limits, computed=count.computed, computed_audio=count.audio, began=began,
     )  # fmt: skip
 
 
@@ -322,16 +323,24 @@ def _under(limits: Limits, clip: Clip, present: Container[str]) -> Clip:
     return replace(clip, key=clip.key + limits.mark, limits=limits)
 
 
-def _refuse_missing(manifest: Manifest, most: int) -> None:
+def _refuse_missing(manifest: Manifest, most: int | float) -> None:
     """End a run whose audio folder is not the one that the manifest was made of."""
-    gone = []
-    for file in manifest.files:
+    gone, files = [], manifest.files
+    share = isinstance(most, float)
+    if most < 0 or (share and not most <= 1):
+        raise ManifestError(
+            f"{most:g} files may be missing, expected a count or a share from 0 to 1",
+            where="max_missing",
+            code="bad-setting",
+        )
+    for file in files:
         with suppress(SerfeatError):  # another fault, which is that file's own
             if not os.path.lexists(manifest.path(file)):
                 gone.append(file)
-    if len(gone) > most:
+    if len(gone) > (most * len(files) if share else most):
+        words = f"{100 * most:g} %" if share else f"{most}"
         raise ManifestError(
-            f"{len(gone)} of {len(manifest.files)} files are not there, expected at most {most} "
+            f"{len(gone)} of {len(files)} files are not there, expected at most {words} "
             f"to be missing; the first is {gone[0]!r}",
             where=manifest.root,
             code="too-many-missing",

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from serfeat.audio import USUAL, Limits
 from serfeat.clips import Clip, Failure
 from serfeat.errors import FeatureError, StoreError
 from serfeat.features import FeatureSet, Level
@@ -45,6 +46,7 @@ class Extraction:
     computed, computed_audio, seconds : clips and s of audio computed in this run (the others came
         from the store), and s it took.
     corpus : what the manifest says of the recordings: name, licence, whether they are synthetic.
+    limits : of what was taken of truncated and of long recordings.
     """
 
     features: FeatureSet
@@ -58,6 +60,7 @@ class Extraction:
     computed_audio: float
     seconds: float
     corpus: Mapping[str, Any]
+    limits: Limits = USUAL
 
     @property
     def table(self) -> pd.DataFrame:
@@ -99,6 +102,7 @@ class Extraction:
             "encoder": self.features.encoder.fingerprint() if self.features.encoder else None,
             "rows": len(self.index),
             "failures": len(self.failures),
+            "limits": self.limits.record,
             "corpus": dict(self.corpus),
             "python": platform.python_version(),
         }
@@ -114,6 +118,7 @@ def joined(
     failures: list[Failure],
     mapped: Path | None,
     *,
+    limits: Limits,
     computed: int,
     computed_audio: float,
     began: float,
@@ -157,6 +162,7 @@ def joined(
             "licence": manifest.card.licence if manifest.card else "not stated",
             "synthetic": bool(manifest.card and manifest.card.synthetic),
         },
+        limits=limits,
     )
 
 
@@ -169,6 +175,7 @@ class _Placed:
     def __init__(self, kept: Store, clips: list[Clip], offsets: Ints) -> None:
         self.kept, self.offsets = kept, offsets
         self.flags, self.seconds = [""] * len(clips), [np.nan] * len(clips)
+        self.files = [clip.file for clip in clips]
         self.places: dict[str, list[int]] = {}  # the same content may be several clips
         for i, clip in enumerate(clips):
             self.places.setdefault(clip.key, []).append(i)
@@ -176,7 +183,8 @@ class _Placed:
     def __iter__(self) -> Iterator[tuple[int, Floats32]]:
         for row in self.kept.each(self.places):
             for i in self.places[row.key]:
-                self.flags[i], self.seconds[i] = "; ".join(row.flags), row.seconds
+                own = (f for f in row.flags if _is_of(f, self.files[i]))
+                self.flags[i], self.seconds[i] = "; ".join(own), row.seconds
                 yield int(self.offsets[i]), row.values
         self.require_all()
 
@@ -204,3 +212,9 @@ class _Placed:
                 code="damaged",
                 fix="run the same command again, its rows are computed anew",
             )
+
+
+def _is_of(flag: str, file: str) -> bool:
+    """Whether a flag of some content is one of this file: its name may be another one."""
+    _, named, suffix = flag.partition(" file named ")
+    return not named or file.lower().endswith(suffix.lower())

@@ -11,6 +11,7 @@ Contents
 `inside`                        : a name below a root, or an error.
 `committed`, `committed_as`     : writing a file whole, under a given name or its content's.
 `sweep`                         : removes what killed writers left; says early what cannot work.
+`passing_folder`                : for what is needed only while something runs.
 `sha256`                        : knowing a file again.
 `Disk`, `DISK`                  : the calls by which all of these write.
 """
@@ -24,6 +25,8 @@ import posixpath
 import re
 import secrets
 import shutil
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -40,12 +43,14 @@ __all__ = [
     "committed",
     "committed_as",
     "inside",
+    "passing_folder",
     "sha256",
     "sweep",
 ]
 
 TEMPORARY = ".serfeat-"  # what the name of an unfinished file begins with
 STALE = 3600.0  # s
+FORGOTTEN = 7 * 86_400.0  # s: no training is silent for so long
 
 # What libsndfile or PyAV reads and speech is kept in; lower case.
 AUDIO_SUFFIXES = (
@@ -309,3 +314,32 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def passing_folder(parent: Path) -> Iterator[Path]:
+    """Make a folder for large files that are needed while something runs; it goes with them.
+
+    What a process that was killed has left there is removed by the next one after a week.
+
+    Parameters
+    ----------
+    parent : where it is made, on a disk with room; made as well.
+
+    Raises
+    ------
+    StoreError : it cannot be made (``cannot-create``).
+    """
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for old in parent.glob(f"{TEMPORARY}*.frames"):
+            with suppress(OSError):  # another process was quicker
+                if old.stat().st_mtime < time.time() - FORGOTTEN:
+                    shutil.rmtree(old)
+        made = tempfile.TemporaryDirectory(
+            prefix=TEMPORARY, suffix=".frames", dir=parent, ignore_cleanup_errors=True
+        )
+    except OSError as error:
+        raise _cannot_write(error, parent, "cannot-create") from None
+    with made as folder:
+        yield Path(folder)

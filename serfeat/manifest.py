@@ -247,6 +247,8 @@ def _unlinked(root: Path, name: str, where: str, follow: bool) -> Path:
     path = root / name
     if not follow and os.environ.get(FOLLOW) != "1":
         real = os.path.realpath(path)
+        if real == os.path.abspath(path):  # no link anywhere: the name is below the root
+            return path
         base = os.path.realpath(root)
         if real != base and not real.startswith(base.rstrip(os.sep) + os.sep):
             raise ManifestError(

@@ -194,24 +194,37 @@ class Recipe(_Closed):
         several = None if one else list(corpora)
         return self.model_copy(update={"corpus": CorpusPart(name=one, names=several)})
 
-    def manifest(self, recipe: Path, *, root: Path | None = None) -> Manifest:
+    def manifest(
+        self,
+        recipe: Path,
+        *,
+        root: Path | None = None,
+        encoding: str = "utf-8",
+        follow: bool = False,
+    ) -> Manifest:
         """Find the recordings.
 
         Parameters
         ----------
         recipe : the recipe's path; its manifests are relative to it.
         root : folder of the corpus, where it is not found by itself.
+        encoding : of the recipe's own manifests.
+        follow : whether links may lead out of the folder of the audio.
         """
         if self.corpus.names is not None:
-            found = _together(self.corpus.names, recipe.parent)
+            found = _together(self.corpus.names, recipe.parent, encoding)
         elif self.corpus.manifest is not None:
             required = () if self.run.dimensions else ("speaker", "emotion")
-            found = read_manifest(recipe.parent / self.corpus.manifest, root=root, require=required)
+            found = read_manifest(
+                recipe.parent / self.corpus.manifest,
+                root=root, require=required, encoding=encoding,
+            )  # fmt: skip
         elif self.corpus.name == "demo":
             found = read_manifest(demo.make_corpus(root or cache_folder("demo")))
         else:
             name = str(self.corpus.name)
             found = read_corpus(name, find_root(name, root))
+        found = replace(found, follow=follow)
         found = found if self.run.dimensions else found.labelled()
         if self.corpus.labels is None or self.run.dimensions:
             return found
@@ -221,10 +234,10 @@ class Recipe(_Closed):
         return found.with_rows(found.rows[found.rows["emotion"].isin(self.corpus.labels)])
 
 
-def _together(names: Sequence[str], folder: Path) -> Manifest:
+def _together(names: Sequence[str], folder: Path, encoding: str) -> Manifest:
     """Join corpora and manifests; what that leaves out, and what tells them apart, is a warning."""
     parts = [
-        read_manifest(folder / name)
+        read_manifest(folder / name, encoding=encoding)
         if name.endswith(".csv")
         else read_corpus(name, find_root(name))
         for name in names

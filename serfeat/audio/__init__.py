@@ -16,6 +16,7 @@ FFmpeg (`serfeat.audio.pyav`); resampling by the SoX resampler (soxr, "HQ").
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -63,6 +64,9 @@ MIN_DURATION = 0.025  # s: one analysis frame
 MAX_DURATION = 3600.0  # s
 LONG = 600.0  # s: a longer recording stays in single precision, and only at its new rate
 ENOUGH = 0.99  # of what a header announces; below that a recording is truncated
+
+# Errors of a path, not of a disk: the next run would meet them again.
+_NEVER = {errno.ELOOP, errno.ENAMETOOLONG}
 
 # What is decoded. libsndfile knows more (MATLAB files, samplers' formats), and guesses some.
 _FORMATS = {
@@ -134,6 +138,11 @@ class Limits:
         return (":truncated allowed" if self.allow_truncated else "") + longer
 
     @property
+    def record(self) -> dict[str, bool | float]:
+        """What the provenance of a table, a run or a model says of them."""
+        return {"allow_truncated": self.allow_truncated, "max_duration_s": self.max_duration}
+
+    @property
     def lenient(self) -> bool:
         """Whether all that the usual limits take is taken, and as they take it."""
         return self.max_duration >= MAX_DURATION
@@ -191,7 +200,8 @@ def load_audio(
     ------
     AudioError : with code empty-file, not-audio, bad-header, unsupported, unsupported-encoding,
         too-many-channels, bad-rate, size-mismatch, no-samples, truncated, corrupt, too-long,
-        bad-segment, non-finite, overload, changed, missing, not-a-file, permission, memory or io.
+        bad-segment, non-finite, overload, changed, missing, not-a-file, bad-path, permission,
+        memory or io.
     """
     file = Path(path)
     with _open_regular(file) as stream:
@@ -266,6 +276,13 @@ def _open_regular(path: Path) -> BufferedReader:
     except AudioError:
         raise
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in _NEVER:
+            raise AudioError(
+                f"no path that leads to a file ({error.strerror})",
+                where=path,
+                code="bad-path",
+                fix="remove the link, or give folders shorter names",
+            ) from None
         raise _io(path, error) from None
     try:
         _check_regular(path, os.fstat(stream.fileno()).st_mode)

@@ -20,7 +20,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -45,6 +45,7 @@ __all__ = [
 ]
 
 BLOCK = 1 << 18  # samples decoded at a time
+SHORT = 256  # where a file ends too early: what the failing block held is lost
 
 # Single precision holds samples of up to 16 bits, and the mean of two of them, exactly; it takes
 # less time to decode and half the memory.
@@ -144,13 +145,51 @@ class Reading:
                 done += len(block)
                 yield block
         except (sf.LibsndfileError, RuntimeError) as error:
-            raise AudioError(
-                f"the stream is corrupt after {done / sound.samplerate:.2f} s "
-                f"({error}){heard_of(self.said)}",
-                where=self.path,
-                code="corrupt",
-                fix="copy the recording again",
-            ) from None
+            if not self._end_is_missing():
+                raise AudioError(
+                    f"the stream is corrupt after {done / sound.samplerate:.2f} s "
+                    f"({error}){heard_of(self.said)}",
+                    where=self.path,
+                    code="corrupt",
+                    fix="copy the recording again",
+                ) from None
+            yield from self._up_to_the_cut(done)
+
+    def _end_is_missing(self) -> bool:
+        """Whether a FLAC that cannot be decoded was cut: its last sample is not there either.
+
+        Where a byte in the middle is wrong, libFLAC still finds the end.
+        """
+        import soundfile as sf
+
+        if self.sound.format != "FLAC":
+            return False
+        try:
+            with sf.SoundFile(os.fsencode(self.path)) as again:
+                again.seek(again.frames - 1)
+                return len(again.read(1)) == 0
+        except (sf.LibsndfileError, RuntimeError):
+            return True
+
+    def _up_to_the_cut(self, done: int) -> Iterator[Reals]:
+        """Yield what is left of a FLAC that was cut, from sample `done` of the segment on.
+
+        A block that ends beyond the cut is an error as a whole, and libFLAC does not find its place
+        in such a file: so it is read again from its beginning, in short blocks.
+        """
+        import soundfile as sf
+
+        end, place = self.first + self.count, 0
+        with suppress(sf.LibsndfileError, RuntimeError), sf.SoundFile(os.fsencode(self.path)) as f:
+            while place < end:
+                wanted = min(SHORT, end - place)
+                block = f.read(wanted, dtype=self.dtype, always_2d=True)
+                if not len(block):
+                    return
+                new = block[max(0, self.first + done - place) :]
+                place += len(block)
+                if len(new):
+                    yield new
 
     def mixed(self, channel: int | None = None) -> Iterator[Reals]:
         """Yield (n,) blocks of one channel, or of the mean of all."""

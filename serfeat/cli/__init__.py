@@ -31,9 +31,11 @@ import secrets
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -58,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         debug = True
         words = [w for w in words[:end] if w != "--debug"] + words[end:]
     try:
-        code = int(app(args=words, prog_name="serfeat", standalone_mode=False) or 0)
+        with _warnings_in_one_line():
+            code = int(app(args=words, prog_name="serfeat", standalone_mode=False) or 0)
     except SerfeatError as error:
         if debug:
             raise
@@ -82,6 +85,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if code == INTERRUPTED:
         err.print("serfeat: interrupted; what is done is kept, run the same command to go on")
     return code
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Print what the library warns of as all else is printed: without a path, without code."""
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *rest: Any, **more: Any) -> None:
+            if category is UserWarning:
+                err.print(f"warning: {printable(str(message))}", markup=False)
+            else:
+                shown(message, category, *rest, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 def _unexpected(error: Exception) -> int:

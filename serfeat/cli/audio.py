@@ -22,6 +22,7 @@ from serfeat.cli.reading import (
     Level,
     MaxDuration,
     MaxMissing,
+    most_missing,
 )
 from serfeat.cli.screen import (
     AsJson,
@@ -221,7 +222,7 @@ def extract(
     address: Annotated[str, typer.Option(help="Scheduler of the dask engine.")] = "",
     jobs: Jobs = 1,
     max_failures: Annotated[int, typer.Option(help="More than these: exit code 2.")] = 0,
-    max_missing: MaxMissing = -1,
+    max_missing: MaxMissing = "-1",
     max_duration: MaxDuration = HOUR,
     allow_truncated: AllowTruncated = False,
     encoding: Encoding = "utf-8",
@@ -273,7 +274,7 @@ def extract(
             engine=engine,
             address=address,
             limits=Limits(allow_truncated, max_duration),
-            max_missing=None if max_missing < 0 else max_missing,
+            max_missing=most_missing(max_missing),
         )
     if len(result.index):
         write_table(result.table, output, units=result.units, provenance=result.provenance)

@@ -49,7 +49,9 @@ BY_CODE = {
     "disk-full": DISK,
     "disk-fault": DISK,
     "io": DISK,
+    "open-files": DISK,
     "changed": AGAIN,
+    "pool-lost": AGAIN,
     "memory": AGAIN,
     "damaged": AGAIN,
     # A path or a word that was typed, not what is in a file

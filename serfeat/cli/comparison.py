@@ -10,6 +10,16 @@ import typer
 
 from serfeat.cli import words
 from serfeat.cli.document import print_json
+from serfeat.cli.reading import (
+    HOUR,
+    AllowTruncated,
+    Encoding,
+    Follow,
+    MaxDuration,
+    MaxMissing,
+    as_typed,
+    most_missing,
+)
 from serfeat.cli.screen import (
     AsJson,
     Consent,
@@ -21,6 +31,7 @@ from serfeat.cli.screen import (
     err,
     out,
     present,
+    print_failures,
     probe,
     progress_bars,
     words_of,
@@ -73,6 +84,11 @@ def compare(
     ] = "processes",
     address: Annotated[str, typer.Option(help="Scheduler of the dask engine.")] = "",
     jobs: Jobs = 0,
+    max_missing: MaxMissing = "-1",
+    max_duration: MaxDuration = HOUR,
+    allow_truncated: AllowTruncated = False,
+    encoding: Encoding = "utf-8",
+    follow: Follow = False,
     accept_opensmile_licence: Consent = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -82,15 +98,21 @@ def compare(
     With --json: a list of {recipe, folder, report, labels, synthetic, leaderboard: [{protocol,
     entry, normalisation, control, uar, uar_low, uar_high, ...}]}, one per recipe.
     """
+    from serfeat.audio import Limits
     from serfeat.compare import compare as run_plan
     from serfeat.recipe import find_recipe, read_recipe
 
+    most, limits = most_missing(max_missing), Limits(allow_truncated, max_duration)
     consent(accept_opensmile_licence)
     options = f" --root {root.name}" if root else ""
     options += "".join(f" --corpus {name}" for name in corpus or ())
     options += "".join(f" --set {change}" for change in changes or ())
     options += "".join(f" --entry {name}" for name in only or ())
     options += f" --seeds {seeds}" if seeds else ""
+    options += as_typed(
+        max_missing=max_missing, max_duration=max_duration, allow_truncated=allow_truncated,
+        encoding=encoding, follow=follow,
+    )  # fmt: skip
     plans = []
     for recipe in recipes:  # all are read before the first is run
         path = find_recipe(recipe)
@@ -104,12 +126,13 @@ def compare(
         plans.append((f"serfeat compare {recipe}{options}", path, read, plan, folder))
     done = []
     for command, path, read, plan, folder in plans:
-        recordings = read.manifest(path, root=root)
+        recordings = read.manifest(path, root=root, encoding=encoding, follow=follow)
         with progress_bars(quiet=quiet) as report:
             run_plan(
                 recordings, plan, folder, jobs=jobs, report=report, command=command, listen=listen,
-                engine=engine, address=address,
+                engine=engine, address=address, limits=limits, max_missing=most,
             )  # fmt: skip
+        _print_lost(folder)
         if as_json:
             done.append(_scores(folder, path))
         else:
@@ -136,13 +159,26 @@ def _scores(folder: Path, recipe: Path) -> dict[str, Any]:
 
 def _stored(folder: Path) -> tuple[dict[str, Any], Any]:
     """Read a run's record and its leaderboard."""
-    import json
-
     import pandas as pd
 
-    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     scores = pd.read_csv(folder / "leaderboard.csv", keep_default_na=False, na_values=[""])
-    return record, scores
+    return _record(folder), scores
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    """Read what a run says of itself."""
+    import json
+
+    record: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    return record
+
+
+def _print_lost(folder: Path) -> None:
+    """Print on standard error which recordings no entry has seen."""
+    from serfeat.extract import Failure
+
+    record = _record(folder)
+    print_failures([Failure(**failure) for failure in record["failures"]])
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -240,16 +276,24 @@ def lint(
     listen: Annotated[
         bool, typer.Option(help="Decode the recordings, to find equal and nearly equal ones.")
     ] = True,
+    max_missing: MaxMissing = "-1",
+    max_duration: MaxDuration = HOUR,
+    allow_truncated: AllowTruncated = False,
+    encoding: Encoding = "utf-8",
+    follow: Follow = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Look for leaks: before training in a recipe, afterwards in a run. Exit code 1: found one."""
+    from serfeat.audio import Limits
     from serfeat.audit import lint_any
 
+    most, limits = most_missing(max_missing), Limits(allow_truncated, max_duration)
     with progress_bars(quiet=quiet) as report:
         lines, code = lint_any(
-            target, root=root, jobs=jobs, listen=listen, json_text=as_json, report=report
-        )
+            target, root=root, jobs=jobs, listen=listen, json_text=as_json, report=report,
+            limits=limits, max_missing=most, encoding=encoding, follow=follow,
+        )  # fmt: skip
     for line in lines:
         out.print(line, markup=False)
     raise typer.Exit(code)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from serfeat.cli import words
-from serfeat.cli.screen import app, out, probe, words_of
+from serfeat.cli.screen import Quiet, app, out, probe, progress_bars, words_of
 from serfeat.errors import SerfeatError, did_you_mean
 
 
@@ -29,6 +29,7 @@ def export(
         Path | None, typer.Option(help="Manifest whose columns are the labels.")
     ] = None,
     labels: Annotated[str, typer.Option(help="Its columns; the first is the target.")] = "emotion",
+    quiet: Quiet = False,
 ) -> None:
     """Write a feature table for another tool: ARFF, LIBSVM, HTK, Kaldi, MATLAB, ..."""
     from serfeat.exports import export_file
@@ -38,7 +39,11 @@ def export(
         raise did_you_mean("format", name, words.WORDS["export formats"])
     probe(output)
     rows = None if manifest is None else read_manifest(manifest, require=())
-    done = export_file(table, output, format=name, manifest=rows, labels=words_of(labels))
+    with progress_bars(quiet=quiet) as report:
+        done = export_file(
+            table, output, format=name, manifest=rows, labels=words_of(labels),
+            progress=lambda written, total: report("rows", written, total),
+        )  # fmt: skip
     out.print(f"{table} -> {output} ({done})", markup=False)
 
 

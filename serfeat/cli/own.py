@@ -9,6 +9,15 @@ import typer
 
 from serfeat.cli import words
 from serfeat.cli.document import print_json, records
+from serfeat.cli.reading import (
+    HOUR,
+    AllowTruncated,
+    Encoding,
+    Follow,
+    MaxDuration,
+    MaxMissing,
+    most_missing,
+)
 from serfeat.cli.screen import (
     AsJson,
     Jobs,
@@ -26,6 +35,7 @@ from serfeat.errors import did_you_mean, printable
 
 if TYPE_CHECKING:
     from serfeat.deploy import Predictions
+    from serfeat.extract import Failure
 
 
 @app.command(epilog="Example: serfeat train mine.toml --entry svm -o model/")
@@ -52,19 +62,27 @@ def train(
         ),
     ] = None,
     jobs: Jobs = 0,
+    max_missing: MaxMissing = "-1",
+    max_duration: MaxDuration = HOUR,
+    allow_truncated: AllowTruncated = False,
+    encoding: Encoding = "utf-8",
+    follow: Follow = False,
     quiet: Quiet = False,
 ) -> None:
     """Train one entry of a recipe on all its recordings and store the model."""
+    from serfeat.audio import Limits
     from serfeat.deploy import train as train_entry
     from serfeat.recipe import find_recipe, read_recipe
 
+    most, limits = most_missing(max_missing), Limits(allow_truncated, max_duration)
     path = find_recipe(recipe)
     read = read_recipe(path)
     entries = {e.name: e for e in read.plan().entries}
     if entry not in entries:
         raise did_you_mean("entry", entry, entries, where=path)
     probe(output, folder=True)
-    corpus = read.manifest(path, root=root)
+    corpus = read.manifest(path, root=root, encoding=encoding, follow=follow)
+    lost: list[Failure] = []
     with progress_bars(quiet=quiet) as report:
         train_entry(
             corpus,
@@ -74,8 +92,13 @@ def train(
             held_out=held_out,
             jobs=jobs,
             progress=lambda done, total: report("features", done, total),
+            limits=limits,
+            max_missing=most,
+            failed=lost.extend,
         )
-    out.print(f"{entry} trained on {len(corpus.rows)} recordings -> {output}", markup=False)
+    print_failures(lost)
+    heard = len(corpus.rows) - len(lost)
+    out.print(f"{entry} trained on {heard} recordings -> {output}", markup=False)
 
 
 @app.command(epilog="Example: serfeat predict model/ new.wav other_folder/")
@@ -84,6 +107,9 @@ def predict(
     sources: Annotated[list[Path], typer.Argument(help="Audio files and folders.")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help=".parquet or .csv")] = None,
     jobs: Jobs = 1,
+    max_duration: MaxDuration = HOUR,
+    allow_truncated: AllowTruncated = False,
+    follow: Follow = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -100,23 +126,30 @@ def predict(
     share of such answers that were right on held-out speakers (null: not measured). Of a model of
     numbers, a prediction has a value under each dimension's name instead.
     """
+    from serfeat.audio import Limits
     from serfeat.deploy import predict as predict_files
     from serfeat.store import write_table
 
+    limits = Limits(allow_truncated, max_duration)
     for path in (model, *sources):
         present(path)
     if output is not None:
         probe(output)
     with progress_bars(quiet=quiet) as report:
         result = predict_files(
-            model, sources, jobs=jobs, progress=lambda done, total: report("clips", done, total)
-        )
+            model, sources, jobs=jobs, limits=limits, follow=follow,
+            progress=lambda done, total: report("clips", done, total),
+        )  # fmt: skip
     if as_json:
         print_json(_said(result))
     else:
         _print_predictions(result)
     if output is not None:
-        about = {"licence": result.licence, "trained_on": dict(result.trained_on)}
+        about = {
+            "licence": result.licence,
+            "trained_on": dict(result.trained_on),
+            "limits": result.limits.record,
+        }
         write_table(result.table, output, provenance=about)
     print_failures(result.failures)
     for remark in result.remarks:

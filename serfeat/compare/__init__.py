@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from serfeat.audio import USUAL, Limits
 from serfeat.augment import Version
 from serfeat.compare.fitting import Task, stack_key, train_and_predict, train_stacked
 from serfeat.compare.parts import clips_of, folds_record, tables
@@ -70,6 +71,8 @@ def compare(
     listen: bool = True,
     engine: str = "processes",
     address: str = "",
+    limits: Limits = USUAL,
+    max_missing: int | float | None = None,
 ) -> Path:
     """Run a plan on a corpus and write the run's folder.
 
@@ -84,6 +87,7 @@ def compare(
     command : that made the run, for the record.
     listen : decode the recordings once, to find equal and nearly equal ones (`serfeat.lint`).
     engine, address : see `serfeat.engines.run`; workers elsewhere see `folder` under its name.
+    limits, max_missing : of the recordings, see `serfeat.extract.extract`.
 
     Returns
     -------
@@ -103,8 +107,9 @@ def compare(
     folds_of = _folds(manifest.rows, plan)  # folds that cannot be made are an error before any work
     work = folder / "parts"
     extractions = extract_all(
-        manifest, plan, jobs, store, report, engine=engine, address=address, mapped=work
-    )
+        manifest, plan, jobs, store, report, engine=engine, address=address, mapped=work,
+        limits=limits, max_missing=max_missing,
+    )  # fmt: skip
     rows = _common_rows(manifest, extractions)
     if len(rows) < len(manifest.rows):
         folds_of = _folds(rows, plan)
@@ -116,7 +121,7 @@ def compare(
     clips = clips_of(rows, list(dict.fromkeys([*plan.dimensions, *others])))
     about = dict(next(iter(extractions.values())).corpus)  # also: whether it is synthetic
     made = tables(tasks, clips)
-    seen = recordings(manifest, report) if listen else None
+    seen = recordings(manifest, report, limits=limits) if listen else None
     if seen is not None:
         clips["content"] = seen["content"].reindex(clips["file"]).fillna("").to_numpy()
     made["rows"] = clips
@@ -138,7 +143,7 @@ def compare(
         folds_of,
         {key: e for key, e in extractions.items() if key[2] is None},
         recordings=seen,
-        twins=_twins(manifest, rows, jobs) if listen else (),
+        twins=_twins(manifest, rows, jobs, limits) if listen else (),
         tables=made,
     )
     found = as_json(lint(evidence))
@@ -167,11 +172,14 @@ def _folds(rows: pd.DataFrame, plan: Plan) -> dict[str, tuple[list[Fold], str]]:
     }
 
 
-def _twins(manifest: Manifest, rows: pd.DataFrame, jobs: int) -> list[tuple[int, int]]:
+def _twins(
+    manifest: Manifest, rows: pd.DataFrame, jobs: int, limits: Limits
+) -> list[tuple[int, int]]:
     """Pairs of row numbers whose audio is nearly the same."""
     place = {clip: i for i, clip in enumerate(rows.index)}
     numbers = [place.get(clip) for clip in manifest.rows.index]
-    pairs = [(numbers[t.first], numbers[t.second]) for t in twins_of(manifest, jobs=jobs)]
+    found = twins_of(manifest, jobs=jobs, limits=limits)
+    pairs = [(numbers[t.first], numbers[t.second]) for t in found]
     return [(a, b) for a, b in pairs if a is not None and b is not None]
 
 
@@ -188,12 +196,15 @@ def extract_all(
     engine: str = "processes",
     address: str = "",
     mapped: Path | None = None,
+    limits: Limits = USUAL,
+    max_missing: int | float | None = None,
 ) -> dict[_Key, Extraction]:
     """Features of every set, level and version that an entry asks for, each computed once.
 
     Parameters
     ----------
     mapped : a folder for frames, which are then memory-mapped; None: they are in memory.
+    limits, max_missing : of the recordings, see `serfeat.extract.extract`.
     """
     made: dict[_Key, Extraction] = {}
     known: dict[_Key, Extraction] = {}  # a part of a set takes its columns from the whole
@@ -218,6 +229,8 @@ def extract_all(
                 engine=engine,
                 address=address,
                 mapped=mapped,
+                limits=limits,
+                max_missing=max_missing,
             )
         made[name, level, heard] = narrowed(known[whole, level, heard], name)
     return made

@@ -106,6 +106,7 @@ def record(
             "seconds": sum(e.seconds for e in extractions.values()),
             "rows": len(rows),
             "failures": len(failures),
+            "limits": first.limits.record,
         },
         "seeds": list(plan.seeds),
         "seconds": seconds,

@@ -29,13 +29,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from itertools import islice
 from multiprocessing.context import BaseContext
 from typing import Any, TypeVar
 
 from serfeat.engines.cluster import connected, outcome, submitter
-from serfeat.errors import did_you_mean
+from serfeat.engines.descriptors import workers_within
+from serfeat.errors import EngineError, did_you_mean
+from serfeat.jit import COMPILER
 
 __all__ = [
     "ENGINES",
@@ -153,7 +156,9 @@ def run(
 
     Raises
     ------
-    UnknownNameError, MissingExtraError, EngineError : no such engine, or none to be reached.
+    UnknownNameError, MissingExtraError, EngineError : no such engine, or none to be reached; too
+        few open files for a pool (``open-files``), or a pool that could not be kept alive
+        (``pool-lost``).
     """
     if engine not in ENGINES:
         raise did_you_mean("engine", engine, ENGINES)
@@ -169,7 +174,8 @@ def run(
                 return
             yield function(task)
     else:
-        yield from _processes(function, pending, workers, timeout, memory, asked)
+        within = workers_within(workers)
+        yield from _processes(function, pending, within, timeout, memory, asked)
 
 
 def _processes(
@@ -204,6 +210,15 @@ def _processes(
                     yield error
             if asked():
                 pool.stop()  # type: ignore[no-untyped-call]
+        except BrokenProcessPool:
+            pool.stop()  # type: ignore[no-untyped-call]
+            raise EngineError(
+                f"the pool of {workers} workers could not be kept alive",
+                where="processes",
+                code="pool-lost",
+                fix="use fewer jobs and run the same command again, what is done is kept; a script "
+                'of your own needs `if __name__ == "__main__":` around its calls',
+            ) from None
         except BaseException:
             pool.stop()  # type: ignore[no-untyped-call]
             raise
@@ -260,7 +275,7 @@ def start_method(module: str) -> BaseContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([module])
+    context.set_forkserver_preload([module, *COMPILER])
     return context
 
 

@@ -29,7 +29,7 @@ from serfeat.errors import StoreError, did_you_mean
 from serfeat.exports.arff import write_arff
 from serfeat.exports.arrays import write_mat, write_netcdf, write_npz
 from serfeat.exports.audformat_folder import write_audformat
-from serfeat.exports.content import Content, gather, labels_of
+from serfeat.exports.content import Content, Progress, gather, labels_of
 from serfeat.exports.delimited import write_csv, write_opensmile, write_spreadsheet
 from serfeat.exports.hub import write_huggingface
 from serfeat.exports.libsvm import write_libsvm
@@ -161,6 +161,7 @@ def export_table(
     units: Mapping[str, str] | None = None,
     provenance: Mapping[str, Any] | None = None,
     labels: pd.DataFrame | None = None,
+    progress: Progress | None = None,
 ) -> str:
     """Write a table for another program.
 
@@ -172,6 +173,7 @@ def export_table(
     units : column -> unit.
     provenance : how the numbers were made.
     labels : on (file, start, end), one row per clip; the first column is the target.
+    progress : is called with (rows written, rows in all) by the formats that write text.
 
     Returns
     -------
@@ -184,7 +186,7 @@ def export_table(
     """
     name = format_of(format, path)
     chosen = FORMATS[name]
-    content = gather(table, units=units, provenance=provenance, labels=labels)
+    content = gather(table, units=units, provenance=provenance, labels=labels, progress=progress)
     if content.level not in chosen.levels:
         raise StoreError(
             f"{name} holds {' and '.join(chosen.levels)}, this table is {content.level}",
@@ -203,6 +205,7 @@ def export_file(
     format: str = "auto",  # noqa: A002
     manifest: Manifest | None = None,
     labels: Sequence[str] = ("emotion",),
+    progress: Progress | None = None,
 ) -> str:
     """Write a table of ours (Parquet or CSV) for another program.
 
@@ -211,6 +214,7 @@ def export_file(
     source : what `serfeat extract` wrote.
     manifest : where labels come from; without one there are none.
     labels : columns of the manifest; the first is the target.
+    progress : see `export_table`.
 
     Returns
     -------
@@ -229,6 +233,7 @@ def export_file(
         units=about.get("units"),
         provenance=about.get("provenance"),
         labels=said,
+        progress=progress,
     )
 
 

@@ -12,6 +12,7 @@ Conventions
 
 Contents
 --------
+`Progress`               : (rows written, rows in all) -> nothing.
 `Content`, `gather`      : the table with its units, provenance and labels; what is wrong with it.
 `labels_of`              : columns of a manifest for the rows of a table.
 `label_text`             : a label as text.
@@ -22,7 +23,7 @@ Contents
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -37,6 +38,7 @@ from serfeat.types import Floats, Ints, Reals
 
 __all__ = [
     "Content",
+    "Progress",
     "gather",
     "label_text",
     "labels_of",
@@ -47,7 +49,9 @@ __all__ = [
 ]
 
 NAT = np.iinfo(np.int64).min  # how NaT is held in timedelta64
-ROWS = 2048  # that are turned into text at a time
+CELLS = 1 << 18  # that are turned into text at a time
+
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Content:
     labels : one row per clip, in the order of `clips`; columns of text or of numbers.
     clips : (n,) the clips, in the order of the table.
     offsets : (n + 1,) the rows of clip i are ``offsets[i]:offsets[i + 1]``.
+    progress : is told by the formats that write text, which take long.
     """
 
     table: pd.DataFrame
@@ -70,6 +75,17 @@ class Content:
     labels: pd.DataFrame
     clips: pd.MultiIndex
     offsets: Ints
+    progress: Progress | None = None
+
+    @property
+    def step(self) -> int:
+        """Rows that are turned into text at a time."""
+        return max(1, CELLS // max(1, len(self.columns)))
+
+    def tell(self, done: int) -> None:
+        """Tell who waits how many rows are written."""
+        if self.progress is not None:
+            self.progress(done, len(self.table))
 
     @property
     def level(self) -> Literal["functionals", "lld"]:
@@ -123,12 +139,14 @@ def gather(
     units: Mapping[str, str] | None = None,
     provenance: Mapping[str, Any] | None = None,
     labels: pd.DataFrame | None = None,
+    progress: Progress | None = None,
 ) -> Content:
     """Check a table and its labels.
 
     Parameters
     ----------
     labels : on the index (file, start, end), in any order; every clip of the table is in it.
+    progress : see `Content`.
 
     Raises
     ------
@@ -159,7 +177,7 @@ def gather(
         except UnicodeEncodeError:
             raise refuse(f"the name {text!r} is not Unicode", "name-not-unicode") from None
     known = {str(c): str((units or {}).get(c, "")) for c in table.columns}
-    return Content(table, known, dict(provenance or {}), joined, clips, offsets)
+    return Content(table, known, dict(provenance or {}), joined, clips, offsets, progress)
 
 
 def _clips(table: pd.DataFrame) -> tuple[pd.MultiIndex, Ints]:
@@ -262,8 +280,10 @@ def number_rows(content: Content, *, missing: str, where: object) -> Iterator[li
     if infinite.any():
         column = content.columns[int(np.argmax(infinite))]
         raise refuse(f"column {column!r} holds an infinite number", "not-finite", where=where)
-    for first in range(0, len(values), ROWS):
-        block = values[first : first + ROWS]
+    for first in range(0, len(values), content.step):
+        content.tell(first)
+        block = values[first : first + content.step]
         texts = block.astype(str).astype(object)
         texts[np.isnan(block)] = missing
         yield from texts.tolist()
+    content.tell(len(values))

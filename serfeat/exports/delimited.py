@@ -137,11 +137,14 @@ def _opensmile_rows(content: Content, path: Path) -> Iterator[str]:
         next(number_rows(content, missing="", where=path))  # names the column
     files = content.files
     for row, clip in enumerate(content.row_clips.tolist()):
+        if row % content.step == 0:
+            content.tell(row)
         cells = [f"'{files[clip]}'", f"{time[row]:f}"]
         cells += [] if frames else [f"{length[row]:f}"]
         # csvSink: whole numbers without decimals, all others with six
         cells += [f"{v:.0f}" if v == np.floor(v) else f"{v:e}" for v in values[row].tolist()]
         yield ";".join(cells)
+    content.tell(len(values))
 
 
 def _rows(content: Content, path: Path) -> Iterator[list[Any]]:

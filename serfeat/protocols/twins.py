@@ -40,7 +40,7 @@ from pathlib import Path
 
 import numpy as np
 
-from serfeat.audio import load_audio, resample
+from serfeat.audio import USUAL, Limits, load_audio, resample
 from serfeat.engines import run
 from serfeat.errors import AudioError
 from serfeat.manifest import Manifest
@@ -240,6 +240,7 @@ def twins_of(
     *,
     jobs: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,  # noqa: ARG005
+    limits: Limits = USUAL,
 ) -> list[Twin]:
     """Find the twins among a manifest's clips.
 
@@ -249,18 +250,19 @@ def twins_of(
         (the extraction reports it).
     jobs : processes; 0 uses all cores.
     progress : is called with (clips done, clips).
+    limits : of what is taken of truncated and of long recordings.
     """
     clips = [
         (manifest.path(file), start.total_seconds(), end.total_seconds())
         for file, start, end in manifest.rows.index
     ]
-    batches = [clips[i : i + BATCH] for i in range(0, len(clips), BATCH)]
+    batches = [(clips[i : i + BATCH], limits) for i in range(0, len(clips), BATCH)]
     prints: list[Fingerprint] = []
     for batch, result in zip(batches, run(_read, batches, jobs=jobs), strict=True):
         if isinstance(result, Exception):
             raise AudioError(
                 f"a worker that reads audio died ({type(result).__name__})",
-                where=batch[0][0],
+                where=batch[0][0][0],
                 code="worker",
             )
         prints += result
@@ -268,12 +270,16 @@ def twins_of(
     return find_twins(prints)
 
 
-def _read(clips: Sequence[tuple[Path, float, float]]) -> list[Fingerprint]:
+def _read(task: tuple[Sequence[tuple[Path, float, float]], Limits]) -> list[Fingerprint]:
     """Fingerprints of clips; runs in a worker."""
+    clips, limits = task
     prints = []
     for path, start, end in clips:
         try:
-            audio = load_audio(path, sr=None, start=start, end=end)
+            audio = load_audio(
+                path, sr=None, start=start, end=end,
+                max_duration=limits.max_duration, allow_truncated=limits.allow_truncated,
+            )  # fmt: skip
             prints.append(fingerprint(audio.x, audio.sr))
         except AudioError:
             prints.append(fingerprint(np.zeros(0), SR))

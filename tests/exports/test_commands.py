@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from serfeat.cli import main
-from serfeat.exports import FORMATS
+from serfeat.exports import FORMATS, export_file
 from serfeat.store import read_table
 
 
@@ -49,3 +49,24 @@ def test_a_manifest_comes_in(tmp_path: Path, capsys) -> None:
     assert main([*words, "--format", "nkululek"]) == 2
     assert "did you mean 'nkululeko'" in capsys.readouterr().err
     assert main(["list", "formats"]) == 0
+
+
+@pytest.mark.parametrize("name", ["arff", "csv", "csv-opensmile", "libsvm-xgboost"])
+def test_what_takes_long_says_how_far_it_is(
+    features: Path, tmp_path: Path, name: str, monkeypatch, capsys
+) -> None:
+    """Rows written so far, from none to all of them; with --quiet, nothing."""
+    monkeypatch.setattr("serfeat.exports.content.CELLS", 100)
+    seen: list[tuple[int, int]] = []
+    out = tmp_path / f"out{FORMATS[name].suffixes[0]}"
+    export_file(features, out, format=name, progress=lambda *now: seen.append(now))
+    assert seen[0] == (0, 24)
+    assert seen[-1] == (24, 24)
+    assert len(seen) > 3
+    assert seen == sorted(seen)
+    words = ["export", str(features), "-o", str(out), "--format", name]
+    capsys.readouterr()
+    assert main(words) == 0
+    assert "rows: 24 of 24" in capsys.readouterr().err
+    assert main([*words, "-q"]) == 0
+    assert capsys.readouterr().err == ""

@@ -150,7 +150,7 @@ def cut_streams(folder: Path) -> Made:
     noise = 0.1 * np.random.default_rng(0).standard_normal(4 * SR)
     made = {}
     for suffix, part, outcome in [
-        ("flac", 0.5, "E corrupt"),
+        ("flac", 0.5, "E truncated"),
         ("mp3", 0.5, "E truncated"),
         ("ogg", 0.5, "E truncated"),
         ("opus", 0.5, "E truncated"),

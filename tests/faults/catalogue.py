@@ -60,7 +60,7 @@ CATALOGUE: dict[int, tuple[str, str]] = {
     49: ("HTML as a name", "R escaped on the page"),
     50: ("escape codes in a name", "R escaped on the terminal"),
     51: ("name of 255 bytes", "R temporary names are random"),
-    52: ("path of more than 4096 bytes", "E io"),
+    52: ("path of more than 4096 bytes", "E bad-path"),
     53: ("names equal up to case or NFC", "A colliding-names"),
     54: ("loops of links", "A link-loop; a link to itself E"),
     55: ("dangling link, link out of the root", "E missing; E outside-root; R with --follow"),

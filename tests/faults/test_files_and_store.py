@@ -182,7 +182,7 @@ def test_051_name_of_255_bytes(folder: Path) -> None:
 
 
 def test_052_path_that_is_too_long(tmp_path: Path) -> None:
-    assert code(tmp_path.joinpath(*["d" * 200] * 25, "a.wav")) == "io"
+    assert code(tmp_path.joinpath(*["d" * 200] * 25, "a.wav")) == "bad-path"
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_054_loops_of_links(folder: Path) -> None:
 
 def test_054_a_link_to_itself_costs_itself_only(folder: Path) -> None:
     (folder / "self.wav").symlink_to(folder / "self.wav")
-    assert code(folder / "self.wav") == "io"
+    assert code(folder / "self.wav") == "bad-path"
     result = run(folder)
     assert names(result) == ["good.wav"]
     assert len(result.failures) == 1
