@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,13 @@ from serfeat.types import Floats32
 __all__ = ["Predictions", "open_model", "predict", "train", "waveforms"]
 
 
+Report = Callable[[str, int, int], None]
+
+
+def _silent(_stage: str, _done: int, _total: int) -> None:
+    """Report nothing."""
+
+
 @dataclass(frozen=True)
 class Predictions:
     """Emotions of new recordings.
@@ -79,7 +87,7 @@ def train(
     seed: int = 0,
     held_out: int | None = None,
     jobs: int = 1,
-    progress: Progress | None = None,
+    report: Report = _silent,
     limits: Limits = USUAL,
     max_missing: int | float | None = None,
     failed: Callable[[Sequence[Failure]], None] | None = None,
@@ -98,7 +106,9 @@ def train(
     held_out : groups of speakers that further models are trained without, to write down when this
         one should say "unknown" (`serfeat.doubt`); 0: no record. Default: 4 for a classical model
         of emotions; 0 for a deep one, whose training would take five times as long.
-    jobs, progress, limits, max_missing : see `serfeat.extract.extract`.
+    report : is called with (stage, done, total): recordings of "features", epochs or models of
+        "training", models of "held-out speakers".
+    jobs, limits, max_missing : see `serfeat.extract.extract`.
     failed : is called with the recordings that have no features; the model has not heard them.
 
     Raises
@@ -115,12 +125,12 @@ def train(
     level = MODELS[entry.model].level
     with passing_folder(cache_folder()) as work:
         extraction = extract(
-            manifest, entry.features, level=level, jobs=jobs, progress=progress,
+            manifest, entry.features, level=level, jobs=jobs, progress=partial(report, "features"),
             mapped=work, limits=limits, max_missing=max_missing,
         )  # fmt: skip
         if failed is not None:
             failed(extraction.failures)
-        _train(manifest, entry, folder, extraction, work, dimensions, seed, held_out)
+        _train(manifest, entry, folder, extraction, work, dimensions, seed, held_out, report)
     return folder
 
 
@@ -133,6 +143,7 @@ def _train(
     dimensions: Sequence[str],
     seed: int,
     held_out: int | None,
+    report: Report,
 ) -> None:
     """Train an entry on what was extracted; see `train`."""
     rows = manifest.rows.loc[manifest.rows.index.isin(extraction.index)]
@@ -160,7 +171,17 @@ def _train(
         chosen, _ = tuned(
             make, entry.tune, X, known.truth, known.speakers, model=entry.model, seed=seed, **shares
         )
-    model = fit(make(chosen), X, known.truth, known.speakers, **shares)
+    model = make(chosen)
+    deep = MODELS[entry.model].kind == "deep"
+    if deep:  # tells its epochs; the stored model has no such function
+        model.steps[-1][1].set_params(verbose=partial(report, "training"))
+    else:
+        report("training", 0, 1)
+    fit(model, X, known.truth, known.speakers, **shares)
+    if deep:
+        model.steps[-1][1].set_params(verbose=False)
+    else:
+        report("training", 1, 1)
     save_model(
         model,
         folder,
@@ -180,8 +201,9 @@ def _train(
         held_out = 4 if classical and len(set(known.speakers)) > 1 else 0
     if held_out:
         found = doubt.learn(
-            lambda: make(chosen), X, known.truth, known.speakers, groups=held_out, shares=shares
-        )
+            lambda: make(chosen), X, known.truth, known.speakers, groups=held_out, shares=shares,
+            progress=partial(report, "held-out speakers"),
+        )  # fmt: skip
         doubt.save_doubt(found, folder, load_model(folder)[1])
 
 

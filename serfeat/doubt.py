@@ -146,6 +146,7 @@ def learn(
     *,
     groups: int = 4,
     shares: Mapping[str, Any] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,  # noqa: ARG005
 ) -> Doubt:
     """Train without some speakers, ask about them, and write down how that went.
 
@@ -156,6 +157,7 @@ def learn(
     truth, speakers : (n,).
     groups : of speakers; each is held out once. Fewer where there are fewer speakers.
     shares : further arguments of `serfeat.models.fit`, one entry per row of X.
+    progress : is called with (groups done, of how many).
 
     Raises
     ------
@@ -173,6 +175,7 @@ def learn(
     rows = summary(X)
     confidence, right, outside = [], [], []
     for group in range(count):
+        progress(group, count)
         test = codes % count == group
         train = np.flatnonzero(~test)
         if len(set(y[train])) < 2:
@@ -185,6 +188,7 @@ def learn(
         confidence.append(proba.max(axis=1))
         right.append(named == y[places])
         outside.append(_outside(rows[places], *_range(rows[train])))
+    progress(count, count)
     if not confidence:
         raise ModelError("no speakers can be held out: one emotion is left", code="one-class")
     return _made(

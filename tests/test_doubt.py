@@ -179,3 +179,32 @@ def test_training_writes_it_down_and_training_again_replaces_it(tiny: Path, tmp_
     assert (doubt.speakers, doubt.clips, doubt.groups) == (4, 24, 4)
     train(corpus, Entry("ridge", "ridge", "energy,zcr"), tmp_path, held_out=0)
     assert load_doubt(tmp_path, load_model(tmp_path)[1]) is None
+
+
+@pytest.mark.parametrize(
+    ("entry", "stages"),
+    [
+        (Entry("ridge", "ridge", "energy,zcr"), {"training": 1, "held-out speakers": 4}),
+        (
+            Entry("gru", "gru", "energy,zcr", params={"epochs": 3, "hidden": 4, "layers": 1}),
+            {"training": 3},
+        ),
+    ],
+)
+def test_training_tells_how_far_it_is(
+    entry: Entry, stages: dict[str, int], tiny: Path, tmp_path: Path
+) -> None:
+    """Every stage begins, goes on and ends; the stored model keeps nothing of who listens."""
+    said: dict[str, list[tuple[int, int]]] = {}
+    train(
+        read_manifest(tiny), entry, tmp_path,
+        report=lambda stage, done, total: said.setdefault(stage, []).append((done, total)),
+    )  # fmt: skip
+    assert said.pop("features")[-1] == (24, 24)
+    assert {stage: steps[-1] for stage, steps in said.items()} == {
+        stage: (total, total) for stage, total in stages.items()
+    }
+    for steps in said.values():
+        assert [done for done, _ in steps] == sorted({done for done, _ in steps})
+    if entry.name == "gru":
+        assert load_model(tmp_path)[0].steps[-1][1].verbose is False

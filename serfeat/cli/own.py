@@ -91,7 +91,7 @@ def train(
             dimensions=read.run.dimensions,
             held_out=held_out,
             jobs=jobs,
-            progress=lambda done, total: report("features", done, total),
+            report=report,
             limits=limits,
             max_missing=most,
             failed=lost.extend,

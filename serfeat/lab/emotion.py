@@ -66,10 +66,13 @@ def train_example(meter: Path, folder: Path, speakers: int, sentences: int) -> s
         progress=lambda done, total: say("making the embedded corpus", done, total),
     )
 
-    def measured(done: int, total: int) -> None:
-        say("measuring its features" if done < total else "training", done, total)
-
-    train(read_manifest(corpus), Entry(*ENTRY), folder, progress=measured)
+    words = {"features": "measuring its features"}
+    train(
+        read_manifest(corpus),
+        Entry(*ENTRY),
+        folder,
+        report=lambda stage, done, total: say(words.get(stage, stage), done, total),
+    )
     return folder.name
 
 

@@ -17,7 +17,7 @@ Contents
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -90,7 +90,7 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
     threads : CPU threads while it works; None leaves torch's setting.
     checkpoint : a file in which the training is kept every `every` epochs; a training that finds
         its own file goes on from there, to the same weights.
-    verbose : show a progress bar on stderr.
+    verbose : show a progress bar on stderr; or a function, called with (epochs done, of how many).
     seed : of the initial weights, the order of the clips, dropout and the held-out speakers.
 
     Attributes
@@ -135,7 +135,7 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
         threads: int | None = None,
         checkpoint: str | None = None,
         every: int = 10,
-        verbose: bool = False,
+        verbose: bool | Callable[[int, int], None] = False,
         seed: int = 0,
     ) -> None:
         super().__init__(

@@ -62,7 +62,7 @@ class TorchEstimator(BaseEstimator):
         threads: int | None = None,
         checkpoint: str | None = None,
         every: int = 10,
-        verbose: bool = False,
+        verbose: bool | Callable[[int, int], None] = False,
         seed: int = 0,
     ) -> None:
         self.head = head
@@ -196,8 +196,8 @@ class TorchEstimator(BaseEstimator):
     @contextmanager
     def _bar(self) -> Any:
         """Show a progress bar on stderr while training, if asked to."""
-        if not self.verbose:
-            yield lambda epoch, total: None  # noqa: ARG005
+        if not self.verbose or callable(self.verbose):
+            yield self.verbose or (lambda epoch, total: None)  # noqa: ARG005
             return
         from rich.console import Console
         from rich.progress import Progress

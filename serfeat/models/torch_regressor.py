@@ -6,7 +6,7 @@ What is said of `serfeat.models.torch_classifier` holds here too; ``"validation"
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,7 +76,7 @@ class TorchRegressor(RegressorMixin, TorchEstimator):
         threads: int | None = None,
         checkpoint: str | None = None,
         every: int = 10,
-        verbose: bool = False,
+        verbose: bool | Callable[[int, int], None] = False,
         seed: int = 0,
     ) -> None:
         super().__init__(
