@@ -139,7 +139,9 @@ def stages(files: list[Path]) -> None:
     analyses = [ShortTime(x, SR) for x in clips]
     took = {"read and check": cpu(lambda: [load_audio(f, sr=SR) for f in files])}
     frame = round(0.025 * SR)
-    took["25 ms spectra (shared)"] = cpu(lambda: [st.power(frame) for st in analyses])
+    # those of MFCC, LPC and PLP
+    spectra = partial(ShortTime.power, length=frame, preemphasis=0.97)
+    took["25 ms spectra (shared)"] = cpu(lambda: [spectra(st) for st in analyses])
     took["pitch (shared)"] = cpu(lambda: [pitch(st) for st in analyses])
     took["resonances (shared)"] = cpu(lambda: [resonances(st) for st in analyses])
     for name in classic.descriptors:

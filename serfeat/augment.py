@@ -29,7 +29,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import numpy as np
-import scipy.fft
+import scipy
 
 from serfeat.errors import FeatureError, did_you_mean
 from serfeat.types import Floats

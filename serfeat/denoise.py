@@ -37,7 +37,7 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-import scipy.fft
+import scipy
 from numpy.typing import ArrayLike
 
 from serfeat.errors import AudioError, FeatureError, did_you_mean

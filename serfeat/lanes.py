@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from serfeat.jit import COMPILED
+from serfeat.jit import COMPILED, Kernel
 
 __all__ = ["WIDTH", "Row", "Rows", "side_by_side"]
 
@@ -111,8 +111,11 @@ def side_by_side(function: Callable[..., None]) -> Callable[..., None]:
     function : ``function(work, table, *indices)``: two `Rows` and any number of integers; the
         arrays are contiguous and of one precision.
     """
-    if not COMPILED:
-        return function
+    return Kernel(function, _intrinsic) if COMPILED else function
+
+
+def _intrinsic(function: Callable[..., None]) -> Callable[..., None]:
+    """Make what numba replaces by the instructions that `function` writes down."""
     from llvmlite import ir
     from numba import types
     from numba.extending import intrinsic

@@ -25,7 +25,7 @@ from functools import cached_property, lru_cache
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-import scipy.fft
+import scipy  # its parts when they are asked for: scipy.fft takes a quarter of a second to load
 from numpy.typing import ArrayLike, NDArray
 
 from serfeat.errors import AudioError, FeatureError

@@ -27,7 +27,7 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-import scipy.fft
+import scipy
 from numpy.typing import ArrayLike
 
 from serfeat.errors import FeatureError

@@ -28,9 +28,10 @@ Contents
 --------
 `power_spectra`    : |X|^2 of windowed frames.
 `autocorrelations` : circular, of windowed frames.
+`can_transform`, `fast_points` : the numbers of points that they are made for.
 
-Both exist only where kernels are compiled (`serfeat.jit.COMPILED`); what runs elsewhere, by
-`scipy.fft`, is beside their callers, and is their reference in the tests.
+The transforms exist only where kernels are compiled (`serfeat.jit.COMPILED`); what runs elsewhere,
+by `scipy.fft`, is beside their callers, and is their reference in the tests.
 
 Sources
 -------
@@ -50,7 +51,7 @@ from serfeat.jit import jit
 from serfeat.lanes import WIDTH, Row, Rows, side_by_side
 from serfeat.types import Floats, Ints, Reals
 
-__all__ = ["autocorrelations", "can_transform", "power_spectra"]
+__all__ = ["autocorrelations", "can_transform", "fast_points", "power_spectra"]
 
 T = TypeVar("T", bound=np.ndarray[Any, Any])
 
@@ -112,12 +113,18 @@ def _memory(rows: int, dtype: str) -> tuple[Reals, Reals]:
 
 
 def can_transform(points: int) -> bool:
-    """Say whether a number of points is twice a product of 2, 3 and 5."""
+    """Say whether a number of points is twice a product of 2, 3 and 5, and above 0."""
     rest = points // 2
     for r in (2, 3, 5):
         while rest and rest % r == 0:
             rest //= r
     return points % 2 == 0 and rest == 1
+
+
+@lru_cache(maxsize=64)
+def fast_points(least: int) -> int:
+    """Find the smallest number of points, `least` or more, that `can_transform`."""
+    return next(n for n in range(least + least % 2, 2 * least + 3, 2) if can_transform(n))
 
 
 def power_spectra(
@@ -448,4 +455,6 @@ def _analyse(
             else:
                 _square_of_bins(work, frames, (other, c, length))
         for i in range(min(width, len(starts) - first)):
-            out[first + i] = frames[i, :wanted]
+            there, here = out[first + i], frames[i, :wanted]
+            for k in range(wanted):  # an assignment of slices takes seconds to compile
+                there[k] = here[k]

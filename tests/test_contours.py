@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from serfeat.errors import FeatureError
 from serfeat.jit import COMPILED
 from serfeat.signal import sums as loops
-from serfeat.signal.contours import Contours
+from serfeat.signal.contours import SHARES, Contours, between, between_plain
 from serfeat.signal.turns import Turns, turns
 from serfeat.types import Floats
 
@@ -46,6 +46,23 @@ def test_compiled_loops_equal_the_plain_ones() -> None:
         compiled(x, *given_, *a)
         plain(x, *given_, *b)
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_compiled_percentiles_equal_the_plain_ones() -> None:
+    """In every bit, also of rows with one value and with none.
+
+    Seen to catch the upper neighbour of the last value, and a place off by 1e-15.
+    """
+    x = np.sort(ragged().T, axis=1)
+    x[3, 1:] = NAN
+    last = np.maximum(np.isfinite(x).sum(axis=1) - 1, 0)
+    a, b = np.zeros((2, len(SHARES), len(x)))
+    between(x, last, SHARES, a)
+    between_plain(x, last, SHARES, b)
+    np.testing.assert_array_equal(a, b)
+    expected = np.nanpercentile(x[:-1], 100 * SHARES, axis=1)
+    np.testing.assert_allclose(a[:, :-1], expected, rtol=1e-14)
+    assert np.isnan(a[:, -1]).all()
 
 
 def test_sums_of_a_tiny_contour() -> None:

@@ -9,7 +9,7 @@ import scipy.fft
 from serfeat.jit import COMPILED
 from serfeat.lanes import WIDTH
 from serfeat.shorttime import cut_frames
-from serfeat.transform import autocorrelations, can_transform, power_spectra
+from serfeat.transform import autocorrelations, can_transform, fast_points, power_spectra
 from serfeat.types import Floats, Ints, Reals
 
 pytestmark = pytest.mark.skipif(not COMPILED, reason="kernels are not compiled")
@@ -29,6 +29,15 @@ def clip(frames: int, length: int) -> tuple[Floats, Ints, Floats, Floats]:
 def emphasised(frames: Reals, a: float) -> Reals:
     before = np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
     return frames - a * before
+
+
+def test_fast_points_are_those_of_scipy() -> None:
+    """The smallest of all: SciPy's next fast length of half as many, doubled.
+
+    Seen to catch a search that begins two points later.
+    """
+    found = [fast_points(n) for n in range(1, 3000)]
+    assert found == [2 * scipy.fft.next_fast_len(-(-n // 2), real=True) for n in range(1, 3000)]
 
 
 @pytest.mark.parametrize("points", SIZES)

@@ -47,8 +47,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
-import scipy.fft
-import scipy.ndimage
+import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from serfeat.errors import FeatureError, did_you_mean

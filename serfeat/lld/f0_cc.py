@@ -26,7 +26,7 @@ comparing its numbers with Praat's until they agreed.
 from __future__ import annotations
 
 import numpy as np
-import scipy.fft
+import scipy
 from numpy.typing import ArrayLike
 
 from serfeat.jit import jit

@@ -37,8 +37,7 @@ import math
 from functools import lru_cache
 
 import numpy as np
-import scipy.fft
-import scipy.ndimage
+import scipy
 from numpy.typing import ArrayLike
 
 from serfeat.errors import FeatureError

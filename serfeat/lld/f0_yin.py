@@ -18,7 +18,7 @@ A. de Cheveigne, H. Kawahara, "YIN, a fundamental frequency estimator for speech
 from __future__ import annotations
 
 import numpy as np
-import scipy.fft
+import scipy
 from numpy.typing import ArrayLike
 
 from serfeat.jit import jit

@@ -134,6 +134,7 @@ def _correlate(
     size = 2 * depth + 6  # lags needed around the period, for the interpolation at its neighbours
     product = np.zeros(LANES, dtype=np.float32)
     y = np.zeros(size)
+    a = np.zeros(length, dtype=np.float32)
     b = np.zeros(length + LANES, dtype=np.float32)
     for i in range(len(centres)):
         lag = round(lags[i])
@@ -141,11 +142,17 @@ def _correlate(
         begin = centres[i] - (length + lag) // 2
         if begin < 0 or begin + first < 0 or begin + length + first + size > len(x):
             continue
-        mean = np.float32(x[begin : begin + length + lag].mean())
-        a, ahead = x[begin : begin + length] - mean, x[begin + first :]
+        total = np.float32(0.0)
+        for v in x[begin : begin + length + lag]:
+            total += v
+        mean = np.float32(total / (length + lag))
+        stretch, ahead = x[begin : begin + length], x[begin + first :]
+        for j in range(length):
+            a[j] = stretch[j] - mean
         for j in range(length + size):
             b[j] = ahead[j] - mean
-        product[:] = 0.0
+        for k in range(LANES):
+            product[k] = 0.0
         here, there = 0.0, 0.0  # in double precision: they are small differences of large sums
         # Four samples at a time over all lags: the compiler does many lags at once.
         for j in range(0, length, 4):

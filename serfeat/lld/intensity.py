@@ -35,7 +35,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import scipy.special
+import scipy
 from numpy.typing import ArrayLike
 
 from serfeat.errors import FeatureError

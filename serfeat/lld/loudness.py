@@ -45,8 +45,8 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.ndimage import uniform_filter1d
 
 from serfeat.errors import FeatureError
 from serfeat.shorttime import Descriptor, ShortTime, window
@@ -174,7 +174,9 @@ def _loudness(
         return st.by_stretches(contour_of) if align == "centre" else contour_of(st)
 
     contour: Floats = st.memo(("loudness", size, align), make)
-    return np.asarray(uniform_filter1d(contour, smooth, mode="nearest")) if smooth > 1 else contour
+    if smooth <= 1:
+        return contour
+    return np.asarray(scipy.ndimage.uniform_filter1d(contour, smooth, mode="nearest"))
 
 
 def _peaks(st: ShortTime) -> Floats:

@@ -49,7 +49,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
-import scipy.fft
+import scipy
 from numpy.typing import ArrayLike
 
 from serfeat.errors import FeatureError, did_you_mean

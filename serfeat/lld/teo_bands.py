@@ -34,7 +34,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-import scipy.fft
+import scipy
 from numpy.typing import ArrayLike
 
 from serfeat.errors import FeatureError

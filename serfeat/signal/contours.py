@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from serfeat.errors import FeatureError
+from serfeat.jit import COMPILED, jit
 from serfeat.signal.sums import Steps, Sums, powers, ratio, steps, sums
 from serfeat.signal.turns import Turns, turns
 from serfeat.types import Bools, Floats, Ints
@@ -38,6 +39,7 @@ ROUNDING = 1e-12
 
 # All at once cost little more than one.
 PERCENTILES = (5, 20, 25, 50, 75, 80, 95)
+SHARES = np.array(PERCENTILES) / 100
 
 
 class Runs(NamedTuple):
@@ -178,12 +180,9 @@ class Contours:
     @cached_property
     def percentiles(self) -> dict[int, Floats]:
         """The percentiles of `PERCENTILES`, (k,) each, linear between order statistics."""
-        place = self._last * (np.array(PERCENTILES)[:, None] / 100)
-        below = place.astype(np.int64)
-        begin = np.arange(0, self.ordered.size, self.ordered.shape[1])
-        flat = self.ordered.reshape(-1)
-        low, high = flat[begin + below], flat[begin + np.minimum(below + 1, self._last)]
-        return dict(zip(PERCENTILES, low + (high - low) * (place - below), strict=True))
+        out = np.empty((len(SHARES), len(self._last)))
+        (between if COMPILED else between_plain)(self.ordered, self._last, SHARES, out)
+        return dict(zip(PERCENTILES, out, strict=True))
 
     @cached_property
     def steps(self) -> Steps:
@@ -264,6 +263,34 @@ class Contours:
     def gaps(self) -> Runs:
         """Runs of undefined frames."""
         return _runs(~self.defined, self.hop)
+
+
+@jit
+def between(ordered: Floats, last: Ints, shares: Floats, out: Floats) -> None:
+    """Read off the order statistics at some shares of the way from the first to the last.
+
+    Parameters
+    ----------
+    ordered : (k, n) rows in rising order.
+    last : (k,) index of the last value in each row.
+    shares : (m,) of the way; between two places the statistic is linear.
+    out : (m, k) receives them.
+    """
+    for i in range(len(shares)):
+        for j in range(len(last)):
+            place = last[j] * shares[i]
+            below = int(place)
+            low, high = ordered[j, below], ordered[j, min(below + 1, last[j])]
+            out[i, j] = low + (high - low) * (place - below)
+
+
+def between_plain(ordered: Floats, last: Ints, shares: Floats, out: Floats) -> None:
+    """`between` with whole arrays."""
+    place = last * shares[:, None]
+    below = place.astype(np.int64)
+    rows = np.arange(len(last))
+    low, high = ordered[rows, below], ordered[rows, np.minimum(below + 1, last)]
+    out[:] = low + (high - low) * (place - below)
 
 
 def _runs(inside: Bools, hop: float) -> Runs:

@@ -30,8 +30,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
-import scipy.fft
-import scipy.special
+import scipy
 from numpy.typing import NDArray
 
 from serfeat.errors import FeatureError

@@ -33,8 +33,8 @@ import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.special import exp1, i0e, i1e
 
 from serfeat.jit import COMPILED, jit
 from serfeat.types import Floats
@@ -72,7 +72,7 @@ def stsa_gain(xi: ArrayLike, gamma: ArrayLike) -> Floats:
     snr, gamma = np.asarray(xi, dtype=np.float64), np.asarray(gamma, dtype=np.float64)
     v = snr / (1 + snr) * gamma
     half = v / 2  # i0e and i1e hold the factor exp(-v / 2)
-    bessel = (1 + v) * i0e(half) + v * i1e(half)
+    bessel = (1 + v) * scipy.special.i0e(half) + v * scipy.special.i1e(half)
     return np.asarray(np.sqrt(np.pi * v) / (2 * gamma) * bessel)
 
 
@@ -92,7 +92,7 @@ def log_mmse_gain(xi: ArrayLike, gamma: ArrayLike) -> Floats:
     """
     wiener = wiener_gain(xi, gamma)
     v = np.maximum(wiener * np.asarray(gamma, dtype=np.float64), 1e-10)  # E1(0) is infinite
-    return np.asarray(wiener * np.exp(exp1(v) / 2))
+    return np.asarray(wiener * np.exp(scipy.special.exp1(v) / 2))
 
 
 def wiener_gain(xi: ArrayLike, gamma: ArrayLike) -> Floats:  # noqa: ARG001

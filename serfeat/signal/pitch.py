@@ -39,13 +39,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import scipy.fft
+import scipy
 
 from serfeat.errors import FeatureError
 from serfeat.jit import COMPILED, jit
 from serfeat.shorttime import ShortTime, cut_frames, squared_magnitude
 from serfeat.signal import pitch_plain
-from serfeat.transform import autocorrelations
+from serfeat.transform import autocorrelations, fast_points
 from serfeat.types import Bools, Floats, Ints, Reals
 
 __all__ = [
@@ -251,7 +251,7 @@ def _search(
     half = int(PERIODS * st.sr / floor) // 2 - 1
     n_lags = period + 2 + DEPTH + 2  # lags looked at, and what the interpolation needs beyond
     # Zeros behind the frame keep the circular autocorrelation from wrapping round (step 3.6).
-    n_fft = 2 * int(scipy.fft.next_fast_len(-(-(2 * half + n_lags) // 2), real=True))
+    n_fft = fast_points(2 * half + n_lags)
     weights, correction = _window(half, n_fft, n_lags)
 
     mean = (_local_means if COMPILED else pitch_plain.local_means)(signal, st.hop, period, n)
@@ -281,7 +281,11 @@ def _window(half: int, n_fft: int, n_lags: int) -> tuple[Floats, Floats]:
     """(2 half,) Hann window, and (n_lags,) one over its normalised autocorrelation (eq. 9)."""
     # without its two zeros, so that every sample of the frame counts
     weights = np.hanning(2 * half + 2)[1:-1].copy()
-    r = _autocorrelation(np.pad(weights, (0, n_fft - 2 * half))[None])[0, :n_lags]
+    # The transform of the power spectrum, which is real and even. Once in a process: NumPy's
+    # transform does it as well, and SciPy's takes a quarter of a second to be imported.
+    spectrum = np.fft.rfft(weights, n_fft)
+    power = spectrum.real * spectrum.real + spectrum.imag * spectrum.imag
+    r = np.fft.rfft(np.concatenate([power, power[-2:0:-1]])).real[:n_lags]
     correction = np.asarray(r[0] / r, dtype=np.float64)
     for array in (weights, correction):
         array.flags.writeable = False
@@ -627,7 +631,9 @@ def _best_path(
         score, score_before = score_before, score
         count_before = count
     path = np.zeros(frames, dtype=np.int64)
-    at = int(np.argmax(score_before[:count_before]))
+    at = 0
+    for c in range(1, count_before):
+        at = c if score_before[c] > score_before[at] else at
     for i in range(frames - 1, -1, -1):
         path[i] = at - 1
         at = came[i, at]

@@ -40,7 +40,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
-import scipy.fft
+import scipy
 from numpy.typing import NDArray
 
 from serfeat.errors import FeatureError, did_you_mean
@@ -49,7 +49,7 @@ from serfeat.shorttime import BLOCK, ShortTime, cut_frames, squared_magnitude, w
 from serfeat.signal.pitch import pitch
 from serfeat.signal.prediction import burg, levinson
 from serfeat.signal.roots import polynomial_roots
-from serfeat.transform import power_spectra
+from serfeat.transform import fast_points, power_spectra
 from serfeat.types import Floats, Ints
 
 __all__ = ["Frames", "Method", "Resonances", "resonances"]
@@ -159,7 +159,7 @@ def _selective(
     weights = window("gauss", size) / (st.peak or 1.0)
     # Long enough that no lag of the predictor wraps round.
     needed = size + math.ceil(order * st.sr / rate)
-    n_fft = 2 * int(scipy.fft.next_fast_len(-(-needed // 2), real=True))
+    n_fft = fast_points(needed)
     to_lags = _lags_of_band(n_fft, st.sr, rate, order, preemphasis_from)
     lags = np.empty((len(rows), order + 1))
     for first in range(0, len(rows), SPECTRA):

@@ -10,15 +10,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from serfeat.store.folder import Store, read_card
 from serfeat.store.segment import Row
 from serfeat.store.tables import read_table
 from serfeat.types import Floats
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Difference", "diff"]
 
@@ -182,4 +184,6 @@ def _sorted(found: Difference) -> Difference:
 
 
 def _is_number(dtype: Any) -> bool:
-    return pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype)
+    from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+    return is_numeric_dtype(dtype) and not is_bool_dtype(dtype)

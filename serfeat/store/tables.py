@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from serfeat.errors import StoreError
 from serfeat.files import committed, sha256
-from serfeat.table import escaped, from_csv_times, renamed, to_csv_times, unescaped
+
+# A worker writes no tables: pandas is imported by who does.
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["read_metadata", "read_table", "write_table"]
 
@@ -37,6 +38,8 @@ def write_table(
     if path.suffix == ".parquet":
         _write_parquet(table, path, dict(units or {}), dict(provenance or {}))
     elif path.suffix == ".csv":
+        from serfeat.table import to_csv_times
+
         with committed(path) as temporary:
             to_csv_times(table).to_csv(temporary, index=False, lineterminator="\n")
         meta = {
@@ -60,6 +63,10 @@ def read_table(path: Path) -> pd.DataFrame:
     """Read a table that `write_table` wrote, with its index."""
     if not path.is_file():
         raise StoreError("no such table", where=path, code="missing")
+    import pandas as pd
+
+    from serfeat.table import from_csv_times, renamed, unescaped
+
     if path.suffix == ".parquet":
         import pyarrow.parquet as pq
 
@@ -94,8 +101,11 @@ def _side_car(path: Path) -> Path:
 def _write_parquet(
     table: pd.DataFrame, path: Path, units: dict[str, str], provenance: dict[str, Any]
 ) -> None:
+    import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+    from serfeat.table import escaped, renamed
 
     if isinstance(table.index, pd.MultiIndex):
         table = table.set_axis(renamed(table.index, escaped))

@@ -29,8 +29,8 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import maximum_filter1d, median_filter, minimum_filter1d
 
 from serfeat.errors import AudioError, FeatureError
 from serfeat.shorttime import ShortTime
@@ -159,7 +159,7 @@ def _crossings(st: ShortTime, size: int) -> Floats:
 def _median(decisions: Bools, width: int) -> Bools:
     if width == 1:
         return decisions
-    votes = median_filter(decisions.astype(np.uint8), size=width, mode="nearest")
+    votes = scipy.ndimage.median_filter(decisions.astype(np.uint8), size=width, mode="nearest")
     return np.asarray(votes, dtype=np.bool_)
 
 
@@ -263,7 +263,8 @@ def madd(
         )
     # d[i] is the spread of the samples i ... i + size - 1: whole windows only.
     centre, count = size // 2, len(signal) - size + 1
-    spread = (maximum_filter1d(signal, size) - minimum_filter1d(signal, size))[centre:][:count]
+    highest = scipy.ndimage.maximum_filter1d(signal, size)
+    spread = (highest - scipy.ndimage.minimum_filter1d(signal, size))[centre:][:count]
     if rule == "paper":
         threshold = factor * spread.min()
     else:
