@@ -35,7 +35,8 @@ WITHOUT_SCALING = {
     "plain": "plain",
 }
 
-PIECE = 1 << 24  # values that are worked on at a time: 128 MiB as float64, with a few copies of it
+PIECE = 1 << 24  # values of which statistics are taken at a time: 128 MiB as float64, and a copy
+STEP = 1 << 20  # values that are prepared at a time
 
 _STANDARD = ("standard", "unscaled")  # with indicators, without constant columns
 _SCALED = ("standard", "scaled")
@@ -99,7 +100,7 @@ class FramePreparation(TransformerMixin, BaseEstimator):
             return X.each_frame(self._prepared)
         values = X.values
         made = np.empty((len(values), len(self.mean_)), dtype=np.float32)
-        step = max(1, PIECE // max(1, made.shape[1]))
+        step = max(1, STEP // max(1, made.shape[1]))
         for first in range(0, len(values), step):
             made[first : first + step] = self._prepared(values[first : first + step])
         return X.with_values(made)
@@ -131,18 +132,20 @@ def _learn(X: Sequences, first: int, end: int, way: str) -> tuple[Any, ...]:
     """
     frames = X.columns(first, end) if X.mapped else X.values[:, first:end]
     values = frames.astype(np.float64, order="C")
+    del frames  # of the largest corpora every copy counts: what follows works in place
     undefined = np.isnan(values)
-    with np.errstate(invalid="ignore"):
-        filled = np.where(undefined.all(axis=0), 0.0, values)
-        median = np.nanmedian(filled, axis=0)
-        varies = np.nanmax(filled, axis=0) > np.nanmin(filled, axis=0)
+    values[:, undefined.all(axis=0)] = 0.0
+    median = np.nanmedian(values, axis=0)
+    varies = np.nanmax(values, axis=0) > np.nanmin(values, axis=0)
     standard = way in _STANDARD
     missing, keep = undefined.any(axis=0) & standard, varies | (not standard)
     if way not in _SCALED:
         neutral = [np.stack([np.zeros(n.sum()), np.ones(n.sum())]) for n in (keep, missing)]
         return median, missing, keep, *neutral
-    shown = np.where(undefined, median, values)[:, keep]
-    absent = undefined[:, missing].astype(np.float64)
-    whole = np.concatenate([shown, absent], axis=1)
-    found = np.stack([whole.mean(axis=0), whole.std(axis=0)])
-    return median, missing, keep, found[:, : shown.shape[1]], found[:, shown.shape[1] :]
+    np.copyto(values, median, where=undefined)
+    if not keep.all() or missing.any():
+        absent = undefined[:, missing].astype(np.float64)
+        values = np.concatenate([values[:, keep], absent], axis=1)
+    found = np.stack([values.mean(axis=0), values.std(axis=0)])
+    count = int(keep.sum())
+    return median, missing, keep, found[:, :count], found[:, count:]
