@@ -5,8 +5,8 @@
 
 Every batch runs in a process of its own with a time limit, so that a decoder that dies takes its
 batch with it and not this program; the seed of a batch makes it again (``--again audio:17``). An
-input is good if it is read, or refused with a `SerfeatError` of one line. Memory of a batch is
-limited to 4 GB of addresses.
+input is good if it is read, or refused with a `SerfeatError` of one line, and if nothing else comes
+to the screen. Memory of a batch is limited to 4 GB of addresses.
 
 Seeds: a tone in fifteen containers (and in five of telephones and browsers, where PyAV is
 installed), manifests, shipped recipes, six foreign files. A mutation flips bits, writes extreme
@@ -267,6 +267,8 @@ def child(kind: str, seed: int, count: int) -> dict[str, Any]:
         said = f"crash: exit code {done.returncode}: {done.stderr[-300:]}"
         return {"outcomes": {}, "strange": [said], "slowest": 0.0}
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    if done.stderr.strip():  # of a library: a user would see it on the screen
+        found["strange"].append(f"chatter: {done.stderr[-300:]}")
     return found
 
 

@@ -23,6 +23,7 @@ Sources: PyAV 18; FFmpeg's documentation of demuxers.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -46,6 +47,23 @@ SLACK = 4096  # samples: a packet and the silence before it
 def available() -> bool:
     """Whether PyAV is installed."""
     return find_spec("av") is not None
+
+
+class _Quiet:
+    """A file that answers a jump to an impossible place, instead of raising.
+
+    PyAV prints a traceback for the second exception of a file within one call of FFmpeg.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.read, self.tell, self._stream = stream.read, stream.tell, stream
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Return the new position, or below 0, FFmpeg's word for a failure."""
+        try:
+            return self._stream.seek(offset, whence)
+        except (OSError, ValueError):
+            return -errno.EINVAL
 
 
 class Sound:
@@ -99,7 +117,7 @@ class Sound:
         if self._container is not None:
             self._container.close()
         try:
-            self._container = av.open(self._stream, mode="r", format=KINDS[self.format])
+            self._container = av.open(_Quiet(self._stream), mode="r", format=KINDS[self.format])
             streams = self._container.streams.audio
         except (av.FFmpegError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)

@@ -208,6 +208,7 @@ def through_pyav(path: Path, container: str, codec: str, rate: int) -> bytes:
     with av.open(str(path), "w", format=container) as out:
         stream = out.add_stream(codec, rate=rate)
         stream.codec_context.layout = "mono"
+        stream.codec_context.bit_rate = 64_000  # FFmpeg's wmav2 takes no other at 48 kHz
         form = stream.codec_context.format
         waiting = av.AudioFifo()
         for frame in av.AudioResampler(format=form, layout="mono", rate=rate).resample(sound):

@@ -7,6 +7,7 @@ line.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -246,6 +247,22 @@ def test_023_chatter_of_the_decoder_stays_off_the_screen(
     except AudioError as error:
         assert "\n" not in str(error)  # noqa: PT017
     assert capfd.readouterr().err == ""
+
+
+def test_023_and_pyavs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """PyAV prints a traceback where a container leads to a place before the file or far behind it.
+
+    Found by fuzzing; seen to fail with the file itself in place of `_Quiet`.
+    """
+    pytest.importorskip("av")
+    through_pyav(tmp_path / "a.wma", "asf", "wmav2", 48_000)
+    raw = bytearray((tmp_path / "a.wma").read_bytes())
+    for place in (39, 194):  # lengths of objects in the header
+        raw[place : place + 8] = b"\xff" * 7 + b"\x7f"
+        (tmp_path / "a.wma").write_bytes(raw)
+        with suppress(AudioError):
+            load_audio(tmp_path / "a.wma")
+        assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("n", [1, 160])
