@@ -100,7 +100,7 @@ def kill_two_writers(folder: Path, kills: int, rows: int) -> int:
                 assert said <= Store(store, COLUMNS).keys()
             continue
         for child in running.values():
-            _, err = child.communicate(timeout=120)
+            _, err = child.communicate(timeout=120 + kills)
             assert child.returncode == 0, err.decode()
             finished += 1
     said = set(log.read_text().split())
