@@ -1,7 +1,7 @@
 """The tables of docs/results from stored runs, as Markdown.
 
 Run: python bench/results.py leak runs/leak runs/leak-ravdess runs/leak-emospeech
-     python bench/results.py baselines runs/baselines
+     python bench/results.py baselines runs/baselines runs/more-entries-of-it
      python bench/results.py noise runs/noise
      python bench/results.py cross runs/cross_corpus
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from serfeat.report.run import read_run
+from serfeat.report.run import Run, read_run
 from serfeat.statistics.matrix import cross_matrix, trained_on
 from serfeat.statistics.paired import paired_gap
 from serfeat.statistics.robustness import noise_curve
@@ -71,19 +71,25 @@ def leak(folders: Sequence[Path]) -> list[str]:
 
 
 def baselines(folders: Sequence[Path]) -> list[str]:
-    """Feature sets by classical models, with and without per-speaker normalisation."""
+    """Feature sets by classical models, with and without per-speaker normalisation.
+
+    Runs of one corpus, with other entries of the recipe each, share a table.
+    """
+    runs: dict[str, list[Run]] = {}
+    for run in map(read_run, folders):
+        runs.setdefault(run.info["corpus"]["title"], []).append(run)
     lines = []
-    for folder in folders:
-        run = read_run(folder)
-        protocol = run.protocols[0]["key"]
-        entries = {e["name"]: e for e in run.info["entries"]}
+    for title, mine in runs.items():
+        (protocol,) = {run.protocols[0]["key"] for run in mine}
+        boards = pd.concat([run.board for run in mine], ignore_index=True)
+        entries = {e["name"]: e for run in mine for e in run.info["entries"]}
         sets = list(dict.fromkeys(e["features"] for e in entries.values()))
         models = list(dict.fromkeys(n.removesuffix(BY_SPEAKER).split("_")[-1] for n in entries))
         for suffix, words in (("", "global"), (BY_SPEAKER, "per speaker (transductive)")):
-            lines += ["", f"### {run.info['corpus']['title']}, normalisation {words}", ""]
+            lines += ["", f"### {title}, normalisation {words}", ""]
             lines += head("features", "columns", *models)
             for name in sets:
-                cells = [score(run.board, f"{name}_{m}{suffix}", protocol) for m in models]
+                cells = [score(boards, f"{name}_{m}{suffix}", protocol) for m in models]
                 wide = next(e["n_columns"] for e in entries.values() if e["features"] == name)
                 lines.append(row(f"`{name}`", str(wide), *cells))
     return lines
