@@ -217,9 +217,10 @@ def test_ctrl_c_in_the_middle_of_work_is_quiet(tmp_path: Path, voice: bytes, mom
         assert found
         base, token = found.groups()
         headers = {"X-Serfeat-Token": token}
-        slow = socket.create_connection(("127.0.0.1", int(base.rpartition(":")[2])), timeout=10)
+        slow = socket.create_connection(("127.0.0.1", int(base.rpartition(":")[2])), timeout=60)
         slow.sendall(_post(base, token, "Content-Length: 1000") + b"RIFF")
-        with slow, connect(base.replace("http", "ws") + "/api/live", origin=base) as live:
+        address = base.replace("http", "ws") + "/api/live"
+        with slow, connect(address, origin=base, open_timeout=60) as live:
             live.send(f'{{"token": "{token}"}}')
             senders = [threading.Thread(target=upload, args=(base, headers)) for _ in range(4)]
             for sender in senders:
