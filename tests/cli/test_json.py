@@ -81,7 +81,7 @@ def run(recipe: Path) -> Path:
         (pd.Timedelta("1.5s"), 1.5),
         (Path("a/b"), "a/b"),
         (np.array([[1.0, np.nan]]), [[1.0, None]]),
-        ({"b", "a"}, ["a", "b"]),
+        pytest.param({"b", "a"}, ["a", "b"], id="a set"),  # whose order no two processes share
         ({1: (None, "x")}, {"1": [None, "x"]}),
         (pd.Series([1.0, np.nan]).to_frame("x"), [{"x": 1.0}, {"x": None}]),
     ],
