@@ -15,7 +15,7 @@ Contents
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,10 +47,10 @@ from serfeat.protocols.twins import twins_of
 from serfeat.recipe import find_recipe, read_recipe
 from serfeat.splits import PROTOCOLS, Fold, folds
 from serfeat.store import cache_folder
+from serfeat.types import Report, silent
 
 __all__ = ["lint_any", "lint_recipe", "lint_run", "recordings"]
 
-Report = Callable[[str, int, int], None]
 _Folds = dict[str, tuple[list[Fold], str]]
 
 # What a run's folder does not hold: these findings come from the lint of the comparison itself.
@@ -62,10 +62,6 @@ _OF_FEATURES = {
 _OF_AUDIO = {"identical-audio", "near-identical-audio", "duplicates-in-test"}
 
 
-def _silent(stage: str, done: int, total: int) -> None:
-    """Report nothing."""
-
-
 def lint_recipe(
     recipe: str | Path,
     *,
@@ -73,7 +69,7 @@ def lint_recipe(
     jobs: int = 1,
     store: Path | None = None,
     listen: bool = True,
-    report: Report = _silent,
+    report: Report = silent,
     limits: Limits = USUAL,
     max_missing: int | float | None = None,
     encoding: str = "utf-8",
@@ -295,7 +291,7 @@ def lint_any(
     jobs: int = 1,
     listen: bool = True,
     json_text: bool = False,
-    report: Report = _silent,
+    report: Report = silent,
     **taken: Any,
 ) -> tuple[Sequence[str], int]:
     """Lint a recipe or a run's folder: the body of ``serfeat lint``.

@@ -18,7 +18,6 @@ from serfeat.errors import ModelError, SerfeatError, printable
 from serfeat.extract import (
     Extraction,
     Failure,
-    Progress,
     as_manifest,
     extract,
     manifest_of_files,
@@ -41,16 +40,9 @@ from serfeat.plan import Entry, Plan
 from serfeat.sequences import Sequences, write_mapped
 from serfeat.store import cache_folder
 from serfeat.tuning import tuned
-from serfeat.types import Floats32
+from serfeat.types import Floats32, Progress, Report, silent
 
 __all__ = ["Predictions", "open_model", "predict", "train", "waveforms"]
-
-
-Report = Callable[[str, int, int], None]
-
-
-def _silent(_stage: str, _done: int, _total: int) -> None:
-    """Report nothing."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +79,7 @@ def train(
     seed: int = 0,
     held_out: int | None = None,
     jobs: int = 1,
-    report: Report = _silent,
+    report: Report = silent,
     limits: Limits = USUAL,
     max_missing: int | float | None = None,
     failed: Callable[[Sequence[Failure]], None] | None = None,

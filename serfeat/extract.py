@@ -36,12 +36,12 @@ from serfeat.files import AUDIO_SUFFIXES, audio_files
 from serfeat.manifest import Manifest, manifest_of_folder, rows_from_records
 from serfeat.manifest_csv import read_manifest
 from serfeat.store import Store, cache_folder
+from serfeat.types import Progress
 
 __all__ = [
     "BATCH",
     "Extraction",
     "Failure",
-    "Progress",
     "as_manifest",
     "batch_size",
     "extract",
@@ -55,8 +55,6 @@ LARGEST_BATCH = 256
 BATCHES = 320  # a run of more than these takes larger ones
 HASHED_AT_ONCE = 256  # files whose content a worker looks at
 MANY = 2000  # files that are worth workers for that
-
-Progress = Callable[[int, int], None]
 
 
 def extract(

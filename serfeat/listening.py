@@ -7,7 +7,6 @@ the label is a way to the label without any emotion. `serfeat.lint` looks at bot
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,20 +16,15 @@ from serfeat.audio import USUAL, Limits, load_audio
 from serfeat.corpora.recordings import look
 from serfeat.errors import AudioError, ManifestError
 from serfeat.manifest import Manifest
+from serfeat.types import Report, silent
 
 __all__ = ["recordings"]
-
-Report = Callable[[str, int, int], None]
 
 QUIET = 0.02  # of the peak: what is below it before the first louder sample is silence
 
 
-def _silent(stage: str, done: int, total: int) -> None:
-    """Report nothing."""
-
-
 def recordings(
-    manifest: Manifest, report: Report = _silent, *, limits: Limits = USUAL
+    manifest: Manifest, report: Report = silent, *, limits: Limits = USUAL
 ) -> pd.DataFrame:
     """Say of every recording what it was recorded with, and what is in it.
 

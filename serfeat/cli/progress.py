@@ -16,13 +16,14 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-__all__ = ["Report", "progress_bars", "time_left"]
+if TYPE_CHECKING:
+    from serfeat.types import Report
 
-Report = Callable[[str, int, int], None]
+__all__ = ["progress_bars", "time_left"]
 
 EVERY = 10.0  # s between two lines of a stage where there is no terminal
 NARROW = 60  # columns

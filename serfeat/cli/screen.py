@@ -19,12 +19,12 @@ from rich.console import Console
 
 from serfeat.cli import progress, words
 from serfeat.cli.panels import Panels
-from serfeat.cli.progress import Report
 from serfeat.errors import ManifestError, RecipeError, SerfeatError, printable
 from serfeat.listing import new_table
 
 if TYPE_CHECKING:
     from serfeat.extract import Failure
+    from serfeat.types import Report
 
 __all__ = [
     "AsJson",

@@ -16,7 +16,7 @@ import hashlib
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,10 +50,10 @@ from serfeat.protocols.twins import twins_of
 from serfeat.sequences import Sequences, write_mapped
 from serfeat.splits import Fold, folds
 from serfeat.store import write_table
+from serfeat.types import Report
 
 __all__ = ["compare", "extract_all"]
 
-Report = Callable[[str, int, int], None]
 Heard = Version | Condition | None  # what was done to the clips before they were analysed
 _Key = tuple[str, Any, Heard]  # feature set, level, what was done
 _File = tuple[str, Any, Heard, bool]  # and whether every speaker was normalised

@@ -26,10 +26,9 @@ from serfeat.corpora.check import check_manifest
 from serfeat.errors import CorpusError
 from serfeat.files import sha256
 from serfeat.manifest import Card, Download, Manifest
+from serfeat.types import Progress
 
-__all__ = ["Progress", "fetch", "fetch_card", "unpack"]
-
-Progress = Callable[[int, int], None]
+__all__ = ["fetch", "fetch_card", "unpack"]
 
 TIMEOUT = 60.0  # s without a byte from the host
 CHUNK = 1 << 18

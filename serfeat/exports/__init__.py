@@ -29,7 +29,7 @@ from serfeat.errors import StoreError, did_you_mean
 from serfeat.exports.arff import write_arff
 from serfeat.exports.arrays import write_mat, write_netcdf, write_npz
 from serfeat.exports.audformat_folder import write_audformat
-from serfeat.exports.content import Content, Progress, gather, labels_of
+from serfeat.exports.content import Content, gather, labels_of
 from serfeat.exports.delimited import write_csv, write_opensmile, write_spreadsheet
 from serfeat.exports.hub import write_huggingface
 from serfeat.exports.libsvm import write_libsvm
@@ -37,6 +37,7 @@ from serfeat.exports.parquet import write_parquet
 from serfeat.exports.speech import write_htk, write_kaldi
 from serfeat.manifest import Manifest
 from serfeat.store import read_metadata, read_table
+from serfeat.types import Progress
 
 __all__ = ["FORMATS", "Format", "export_file", "export_table", "format_of"]
 

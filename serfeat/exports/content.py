@@ -12,7 +12,6 @@ Conventions
 
 Contents
 --------
-`Progress`               : (rows written, rows in all) -> nothing.
 `Content`, `gather`      : the table with its units, provenance and labels; what is wrong with it.
 `labels_of`              : columns of a manifest for the rows of a table.
 `label_text`             : a label as text.
@@ -23,7 +22,7 @@ Contents
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -34,11 +33,10 @@ import pandas as pd
 from serfeat.errors import StoreError, did_you_mean
 from serfeat.manifest import Manifest
 from serfeat.table import INDEX
-from serfeat.types import Floats, Ints, Reals
+from serfeat.types import Floats, Ints, Progress, Reals
 
 __all__ = [
     "Content",
-    "Progress",
     "gather",
     "label_text",
     "labels_of",
@@ -50,8 +48,6 @@ __all__ = [
 
 NAT = np.iinfo(np.int64).min  # how NaT is held in timedelta64
 CELLS = 1 << 18  # that are turned into text at a time
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
