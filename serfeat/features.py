@@ -30,8 +30,8 @@ from serfeat.functionals import DEFAULT_FUNCTIONALS, apply, functional
 from serfeat.lld import DESCRIPTORS
 from serfeat.lld.mfcc import centre_fit
 from serfeat.reach import beyond
-from serfeat.shorttime import Descriptor, ShortTime
-from serfeat.signal.pitch import pitch
+from serfeat.shorttime import MARGIN, Descriptor, ShortTime
+from serfeat.signal.pitch import Pitch, pitch, tell_pitch
 from serfeat.spectrum import delta, moving_average
 from serfeat.types import Floats, Floats32, Reals
 
@@ -39,10 +39,6 @@ __all__ = ["FeatureSet", "Level"]
 
 Level = Literal["lld", "functionals"]
 
-# s: a longer clip is analysed in stretches of a twentieth of it, to bound the memory. A stretch
-# reads MARGIN on either side, more than any window or smoothing reaches.
-LONG = 600.0
-MARGIN = 2.0
 BLOCK = 8192  # frames whose deltas are computed at a time
 
 # The word before the place of an encoder, and what is said of its columns over time.
@@ -50,7 +46,7 @@ ENCODER = "encoder:"
 ENCODER_FUNCTIONALS = ("mean", "std")
 
 # Goes up when the arithmetic of functionals, deltas or of their order changes.
-VERSION = 3
+VERSION = 4
 
 # s of voice below which what is said of it rests on next to nothing
 LITTLE_VOICE = 0.100
@@ -233,7 +229,7 @@ class FeatureSet:
         Returns
         -------
         (rows, columns): a row per frame for ``"lld"``, one row for ``"functionals"``. float64, or
-        float32 for the frames of a clip of more than ten minutes and for those of an encoder alone.
+        float32 for the frames of a long clip (`ShortTime.long`) and for those of an encoder alone.
         """
         consume = consume and self.encoder is None
         values = self._computed(x, level, speaker, flags, consume)
@@ -283,26 +279,35 @@ class FeatureSet:
 
     def _own(self, x: Reals, level: Level, flags: list[str] | None, consume: bool) -> Reals:
         """(rows, columns) of the descriptors."""
-        whole = ShortTime(x, self.sr, self.hop) if len(x) <= LONG * self.sr else None
-        if whole is None and level == "lld" and self.smooth == 1:
-            return _with_deltas(self._frames(x, 1 + self.deltas, consume), self.deltas)
+        whole = ShortTime(x, self.sr, self.hop)
+        if whole.long and level == "lld" and self.smooth == 1:
+            return _with_deltas(self._frames(whole, 1 + self.deltas, consume), self.deltas)
         consume = consume and not (level == "functionals" and self._wants_the_whole)
-        own = self._frames(x, 1, consume) if whole is None else self._described(whole)
+        own = self._frames(whole, 1, consume) if whole.long else self._described(whole)
         if self.smooth > 1:
             own = moving_average(own, self.smooth)
-        if flags is not None and whole is not None and whole.peak > 0 and whole.knows("pitch"):
+        if flags is not None and whole.peak > 0 and whole.knows("pitch"):
             heard = float(pitch(whole).voiced.sum()) * self._hop
             flags += [f"voiced for {1e3 * heard:.0f} ms only"] if heard < LITTLE_VOICE else []
         if level == "lld":
             beside = np.empty((len(own), self.deltas * own.shape[1]), dtype=own.dtype)
             return _with_deltas(np.concatenate([own, beside], axis=1), self.deltas)
+        parts = self._summed_up(own, whole)
+        del own  # of a long clip they are megabytes, and the descriptors that follow take their own
+        for d in self.clip_descriptors:
+            parts.append(d(whole))
+            if whole.long:
+                trim()
+        return np.concatenate(parts)[self._kept][None, :]
+
+    def _summed_up(self, own: Reals, whole: ShortTime) -> list[Floats]:
+        """Functionals of the frames, then of their deltas."""
         voiced = None
         names = (*self.functionals, *self.delta_functionals)
         if any(functional(name).frames != "all" for name in names):
-            whole = whole or ShortTime(x, self.sr, self.hop)
             voiced = pitch(whole).voiced
         # A few columns of a long clip at a time: their copies for sorting stay small.
-        width = own.shape[1] if whole is not None else 2
+        width = 2 if whole.long else own.shape[1]
         rows: list[list[Floats]] = [[] for _ in range(1 + self.deltas)]
         for first in range(0, own.shape[1], max(width, 1)):
             contours = own[:, first : first + width]
@@ -310,12 +315,7 @@ class FeatureSet:
                 names = self.delta_functionals if order else self.functionals
                 contours = delta(contours) if order else contours
                 rows[order].append(apply(contours, self._hop, names, voiced=voiced))
-        clip: list[Floats] = []
-        if self.clip_descriptors:
-            whole = whole or ShortTime(x, self.sr, self.hop)
-            clip = [d(whole) for d in self.clip_descriptors]
-        values = np.concatenate([*(part for parts in rows for part in parts), *clip])
-        return values[self._kept][None, :]
+        return [part for order in rows for part in order]
 
     @cached_property
     def _wants_the_whole(self) -> bool:
@@ -359,30 +359,30 @@ class FeatureSet:
         nothing = np.empty((st.n_frames, 0))  # of a set of clip-level descriptors only
         return np.concatenate([nothing, *(d(st) for d in self.frame_descriptors)], axis=1)
 
-    def _frames(self, x: Reals, blocks: int, consume: bool) -> Floats32:
+    def _frames(self, whole: ShortTime, blocks: int, consume: bool) -> Floats32:
         """(n_frames, columns) of a long clip, stretch by stretch, so that memory stays small.
 
         `blocks` times as many columns: those after the first are the caller's to fill. Samples
         that no stretch asks for any more are given back to the system where `consume` allows it.
 
-        The stretches know the mean and the peak of the whole and overlap by `MARGIN`; what looks
-        further (the path of the pitch, the loudest frame) sees its stretch only.
+        What looks further than `MARGIN` (the path of the pitch, the loudest frame) sees its stretch
+        only. The clip is told the pitch that its stretches found, as it would find it itself.
         """
-        hop = round(self.hop * self.sr)
-        n_frames = 1 + len(x) // hop
-        mean = float(x.mean(dtype=np.float64))
-        peak = float(max(x.max() - mean, mean - x.min()))
-        stretch, margin = round(LONG / 20 / self.hop), round(MARGIN / self.hop)
+        margin = round(MARGIN * whole.sr / whole.hop)
         width = sum(len(d.columns) for d in self.frame_descriptors)
-        out = np.empty((n_frames, blocks * width), dtype=np.float32)  # costs nothing yet
-        for first in range(0, n_frames, stretch):
-            last = min(first + stretch, n_frames)
-            begin = max(first - margin, 0)
-            part = x[begin * hop : (last + margin) * hop]
-            st = ShortTime(part, self.sr, self.hop, mean=mean, peak=peak)
-            out[first:last, :width] = self._described(st)[first - begin : last - begin]
+        out = np.empty((whole.n_frames, blocks * width), dtype=np.float32)  # costs nothing yet
+        contour = np.full((2, whole.n_frames), np.nan)
+        heard = False
+        for frames, inside, stretch in whole.stretches():
+            out[frames, :width] = self._described(stretch)[inside]
+            if heard := stretch.knows("pitch"):
+                found = pitch(stretch)
+                contour[:, frames] = found.f0[inside], found.strength[inside]
             if consume:
-                give_back(x, max(last - margin, 0) * hop)
+                give_back(whole.samples, max(frames.stop - margin, 0) * whole.hop)
+        if heard:
+            contour.flags.writeable = False
+            tell_pitch(whole, Pitch(*contour))
         trim()  # what the stretches took is of no use to what comes after them
         return out
 

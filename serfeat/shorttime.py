@@ -44,7 +44,7 @@ BLOCK = 64
 
 # s: a longer clip stays as it was given, and is analysed in stretches of `STRETCH` s, each with
 # `MARGIN` s on either side, which no window reaches beyond.
-LONG = 600.0
+LONG = 240.0
 STRETCH = 30.0
 MARGIN = 2.0
 
@@ -232,7 +232,7 @@ class ShortTime:
             yield slice(first, last), slice(first - begin, last - begin), stretch
 
     def by_stretches(self, compute: Callable[[ShortTime], Floats]) -> Floats:
-        """Compute (n_frames, ...) of which no frame depends on samples `MARGIN` s away."""
+        """Compute (n_frames, ...) of which samples `MARGIN` s away decide next to nothing."""
         if not self.long:
             return compute(self)
         found: Floats | None = None

@@ -12,11 +12,12 @@ import sys
 import numpy as np
 import pytest
 
+import serfeat.audio
 import serfeat.features as features_module
 from serfeat import shorttime
 from serfeat.allocator import give_back, of_pages
 from serfeat.feature_sets import feature_set
-from serfeat.features import Level, _with_deltas
+from serfeat.features import FeatureSet, Level, _with_deltas
 from serfeat.lld import DESCRIPTORS
 from serfeat.shorttime import ShortTime, _sum
 from serfeat.signal import pulses
@@ -114,7 +115,8 @@ def test_giving_back_changes_nothing(
     name: str, level: Level, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where functionals ask for the whole clip after its frames."""
-    monkeypatch.setattr(features_module, "LONG", 10.0)  # stretches of half a second
+    monkeypatch.setattr(shorttime, "LONG", 10.0)
+    monkeypatch.setattr(shorttime, "STRETCH", 0.5)
     x = voice(11.0)
     paged = of_pages(len(x))
     paged[:] = x
@@ -125,16 +127,42 @@ def test_giving_back_changes_nothing(
     assert np.array_equal(paged, x) == (kept or not sys.platform.startswith("linux"))
 
 
+def test_the_clip_is_told_what_it_would_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A statistic of the melody is the same bits alone and beside the frames that found F0."""
+    monkeypatch.setattr(shorttime, "LONG", 10.0)
+    monkeypatch.setattr(shorttime, "STRETCH", 0.5)
+    x = voice(11.0, seed=1)
+    alone = FeatureSet("alone", "", ("pitch_spline",)).compute(x, "functionals")
+    beside = FeatureSet("beside", "", ("f0", "pitch_spline"), functionals=("mean",))
+    flags: list[str] = []
+    found = beside.compute(x, "functionals", flags=flags)
+    np.testing.assert_array_equal(found[:, -alone.shape[1] :], alone)
+    whole = ShortTime(x, SR)
+    beside._frames(whole, 1, consume=False)
+    for told, own in zip(
+        vars(pitch(whole)).values(), vars(pitch(ShortTime(x, SR))).values(), strict=True
+    ):
+        np.testing.assert_array_equal(told, own)
+    assert flags == []
+    beside.compute(0 * x + np.float32(0.01) * (np.arange(len(x)) == SR), "functionals", flags=flags)
+    assert flags == ["voiced for 0 ms only"]
+
+
+def test_long_is_the_same_for_all() -> None:
+    """The decoder keeps single precision for the clips that the analysis takes in stretches."""
+    assert serfeat.audio.LONG == shorttime.LONG
+
+
 PROBE = """
 import resource, sys
 import numpy as np
-from serfeat import features, shorttime
+from serfeat import shorttime
 from serfeat.allocator import keep_freed_memory, of_pages
 from serfeat.feature_sets import feature_set
 
 name, level, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
 keep_freed_memory()
-features.LONG, shorttime.LONG = float(sys.argv[4]), float(sys.argv[4])
+shorttime.LONG = float(sys.argv[4])
 chosen = feature_set(name)
 n = round(seconds * 16_000)
 x = of_pages(n)

@@ -57,12 +57,12 @@ __all__ = [
     "resample",
 ]
 
-DECODER = 2  # goes up when the samples of any file change; part of every key of the store
+DECODER = 3  # goes up when the samples of any file change; part of every key of the store
 
 # Caps, in one place (with those of `serfeat.audio.containers`). A header is a stranger's claim.
 MIN_DURATION = 0.025  # s: one analysis frame
 MAX_DURATION = 3600.0  # s
-LONG = 600.0  # s: a longer recording stays in single precision, and only at its new rate
+LONG = 240.0  # s: a longer recording stays in single precision, and only at its new rate
 ENOUGH = 0.99  # of what a header announces; below that a recording is truncated
 
 # Errors of a path, not of a disk: the next run would meet them again.
@@ -99,7 +99,7 @@ class Audio:
     Parameters
     ----------
     x : (n,) mono in [-1, 1] before resampling, which overshoots a little where samples are at full
-        scale; float64 up to ten minutes (`LONG`), float32 beyond.
+        scale; float64 up to four minutes (`LONG`), float32 beyond.
     sr : Hz, of `x`.
     original_sr : Hz, of the file.
     flags : odd but accepted, e.g. ``("clipped 3.1 %", "2 channels mixed")``.

@@ -136,7 +136,8 @@ def pitch(
 
     Returns
     -------
-    Pitch, all NaN for a clip that is silent, constant, or shorter than the window.
+    Pitch, all NaN for a clip that is silent, constant, or shorter than the window. Every stretch of
+    a long clip has a path of its own: the candidates of an hour would take too much memory.
 
     Raises
     ------
@@ -145,17 +146,17 @@ def pitch(
     check_range(floor, ceiling, st.sr, "pitch")
     costs = (silence, voicing, octave_cost, octave_jump, voiced_unvoiced)
 
+    def of_one(part: ShortTime) -> Floats:
+        longest_window = PERIODS * part.sr / floor
+        varies = part.peak > CONSTANT * max(part.samples.max(), -part.samples.min())
+        if part.grid.n_samples >= longest_window and varies:
+            return _contour(part, floor, ceiling, costs)
+        return np.full((part.n_frames, 2), np.nan)
+
     def make() -> Pitch:
-        f0 = np.full(st.n_frames, np.nan)
-        strength = np.full(st.n_frames, np.nan)
-        scale = st.peak
-        if st.grid.n_samples >= PERIODS * st.sr / floor and scale > CONSTANT * max(
-            st.samples.max(), -st.samples.min()
-        ):
-            f0, strength = _contour(st, floor, ceiling, costs)
-        f0.flags.writeable = False
-        strength.flags.writeable = False
-        return Pitch(f0, strength)
+        contour = np.ascontiguousarray(st.by_stretches(of_one).T)
+        contour.flags.writeable = False
+        return Pitch(*contour)
 
     return st.memo(("pitch", floor, ceiling, *costs), make)
 
@@ -165,29 +166,23 @@ def _contour(
     floor: float,
     ceiling: float,
     costs: tuple[float, float, float, float, float],
-) -> tuple[Floats, Floats]:
+) -> Floats:
     """F0 and strength of a clip that is not silent; the steps are those of section 4 of the paper.
 
     Returns
     -------
-    two (n_frames,) arrays, NaN where unvoiced.
+    (n_frames, 2), NaN where unvoiced.
     """
     _, _, octave_cost, octave_jump, voiced_unvoiced = costs
     per_step = 0.01 * st.sr / st.hop  # the costs are given for frames 10 ms apart
     jump, change = octave_jump * per_step, voiced_unvoiced * per_step
-    lags, strengths = np.empty((2, st.n_frames, CANDIDATES))
-    unvoiced = np.empty(st.n_frames)
-    for frames, inside, part in st.stretches():
-        found = candidates(part, part.centred / st.peak, floor, ceiling, costs)
-        for array, values in zip((lags, strengths, unvoiced), found, strict=True):
-            array[frames] = values[inside]
+    lags, strengths, unvoiced = candidates(st, st.centred / st.peak, floor, ceiling, costs)
     chosen = best_path(lags, strengths, unvoiced, st.sr / ceiling, octave_cost, jump, change)
     rows = np.flatnonzero(chosen >= 0)
-    f0 = np.full(st.n_frames, np.nan)
-    strength = np.full(st.n_frames, np.nan)
-    f0[rows] = st.sr / lags[rows, chosen[rows]]
-    strength[rows] = strengths[rows, chosen[rows]]
-    return f0, strength
+    contour = np.full((st.n_frames, 2), np.nan)
+    contour[rows, 0] = st.sr / lags[rows, chosen[rows]]
+    contour[rows, 1] = strengths[rows, chosen[rows]]
+    return contour
 
 
 def candidates(

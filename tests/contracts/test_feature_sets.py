@@ -21,6 +21,7 @@ from hypothesis import strategies as some
 
 import serfeat.extract as extract_module
 import serfeat.features as features_module
+from serfeat import shorttime
 from serfeat.demo import utterance
 from serfeat.denoise import PREPARATIONS
 from serfeat.errors import UnknownNameError
@@ -284,7 +285,8 @@ def test_same_bits_can_fail(fresh: Extract, monkeypatch: pytest.MonkeyPatch) -> 
 def stretches(features: FeatureSet, x: Floats, monkeypatch: pytest.MonkeyPatch) -> list[Floats]:
     """The frames and functionals of a clip that counts as long: stretches of 1.5 s."""
     with monkeypatch.context() as m:
-        m.setattr(features_module, "LONG", 6.0)
+        m.setattr(shorttime, "LONG", 6.0)
+        m.setattr(shorttime, "STRETCH", 1.5)
         return [np.asarray(features.compute(x, level), dtype=np.float64) for level in LEVELS]
 
 
@@ -314,7 +316,7 @@ def test_long_clips(monologue: Floats, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_long_clips_can_fail(monologue: Floats, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stretches without a margin: the windows at their ends see silence."""
-    monkeypatch.setattr(features_module, "MARGIN", 0.0)
+    monkeypatch.setattr(shorttime, "MARGIN", 0.0)
     chosen = FeatureSet("small", "", ("energy", "mfcc"), functionals=("mean",))
     with pytest.raises(AssertionError, match="mfcc"):
         check_long(chosen, stretches(chosen, monologue, monkeypatch), monologue, 1e-4)
