@@ -26,12 +26,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from serfeat.audio import load_audio
+from serfeat.audio import USUAL, Limits, load_audio
 from serfeat.errors import AudioError, FeatureError, SerfeatError, did_you_mean
 from serfeat.manifest import Manifest
 from serfeat.shorttime import ShortTime
 from serfeat.table import clip_index
-from serfeat.types import Bools, Floats
+from serfeat.types import Bools, Floats, Report, silent
 from serfeat.vad import SILENCE, runs, three_way
 from serfeat.vad.silero import silero_vad
 from serfeat.vad.sohn import sohn_vad
@@ -128,6 +128,8 @@ def segment_manifest(
     min_speech: float = 0.100,
     min_pause: float = 0.150,
     margin: float = 0.0,
+    limits: Limits = USUAL,
+    report: Report = silent,
 ) -> Segmentation:
     """Replace every row of a manifest by rows for its stretches of speech.
 
@@ -139,6 +141,8 @@ def segment_manifest(
     ----------
     manifest : rows with or without start and end; the new ones lie inside of the old.
     method, min_speech, min_pause, margin : see `speech_segments`.
+    limits : of recordings; one that is too long for an analysis can be cut into segments here.
+    report : is told how many rows are done.
 
     Returns
     -------
@@ -153,8 +157,9 @@ def segment_manifest(
     speech_segments(np.zeros(1), SR, method=method, **settings)  # what is wrong, is wrong at once
     places, spans, failed = [], [], []
     for row, key in enumerate(manifest.rows.index):
+        report("speech", row, len(manifest))
         try:
-            found = _segments_of(manifest, key, method, settings)
+            found = _segments_of(manifest, key, method, settings, limits)
         except SerfeatError as error:
             failed.append((row, "read", error.code, str(error)))
             continue
@@ -162,6 +167,7 @@ def segment_manifest(
             failed.append((row, "segments", "no-speech", f"{key[0]}: no speech found"))
         places += [row] * len(found)
         spans += found.tolist()
+    report("speech", len(manifest), len(manifest))
     how = f"{method} {VERSION}; " + ", ".join(f"{k} {v:g} s" for k, v in settings.items())
     rows = _rows(manifest.rows, places, spans, how)
     about = {
@@ -171,17 +177,25 @@ def segment_manifest(
         "rows_before": len(manifest),
         "rows": len(rows),
         "failures": len(failed),
+        "limits": limits.record,
     }
     return Segmentation(manifest.with_rows(rows), _failures(manifest.rows, failed), about)
 
 
 def _segments_of(
-    manifest: Manifest, key: tuple[Any, ...], method: str, settings: Mapping[str, float]
+    manifest: Manifest,
+    key: tuple[Any, ...],
+    method: str,
+    settings: Mapping[str, float],
+    limits: Limits,
 ) -> Floats:
     """(k, 2) s from the beginning of the file."""
     file, start = key[0], key[1].total_seconds()
     end = None if key[2] is pd.NaT else key[2].total_seconds()
-    audio = load_audio(manifest.path(file), sr=SR, start=start, end=end)
+    audio = load_audio(
+        manifest.path(file), sr=SR, start=start, end=end,
+        max_duration=limits.max_duration, allow_truncated=limits.allow_truncated,
+    )  # fmt: skip
     if not len(audio.x):
         raise AudioError("no samples at 16 kHz", where=file, code="too-short")
     return np.asarray(start + speech_segments(audio.x, audio.sr, method=method, **settings))

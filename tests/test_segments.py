@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import soundfile as sf
 
+from serfeat.audio import Limits
 from serfeat.errors import FeatureError, ManifestError, UnknownNameError
 from serfeat.manifest import Manifest, rows_from_records
 from serfeat.manifest_csv import read_manifest, write_manifest
@@ -124,6 +125,7 @@ def test_new_rows_lie_inside_the_old(tmp_path: Path) -> None:
         "rows_before": 4,
         "rows": 3,
         "failures": 2,
+        "limits": {"allow_truncated": False, "max_duration_s": 3600.0},
     }
 
 
@@ -142,6 +144,23 @@ def test_overlapping_rows_do_not_make_a_row_twice(tmp_path: Path) -> None:
     twice = [{**known, "end": end} for end in (2.5, 2.6)]
     with pytest.raises(ManifestError, match="occurs before"):
         segment_manifest(Manifest(rows_from_records(twice), manifest.root, "c"))
+
+
+def test_limits_of_recordings(tmp_path: Path) -> None:
+    """A recording that is too long for an analysis is cut here; one that was cut can be taken."""
+    manifest = corpus(tmp_path)
+    path = tmp_path / "a.wav"
+    path.write_bytes(path.read_bytes()[: 2 * round(1.8 * SR)])  # most of the second stretch
+    steps: list[tuple[str, int, int]] = []
+    reasons = segment_manifest(manifest, report=lambda *step: steps.append(step)).failures["reason"]
+    assert list(reasons) == ["truncated", "no-speech", "missing"]
+    assert steps == [("speech", n, 4) for n in range(5)]
+    found = segment_manifest(manifest, limits=Limits(allow_truncated=True, max_duration=1.4))
+    assert list(found.failures["reason"]) == ["too-long", "no-speech", "missing"]
+    found = segment_manifest(manifest, limits=Limits(allow_truncated=True))
+    assert list(found.failures["reason"]) == ["no-speech", "missing"]
+    assert list(found.manifest.rows["emotion"]) == ["anger", "anger", "sadness"]
+    assert found.provenance["limits"]["allow_truncated"]
 
 
 def test_nothing_found(tmp_path: Path) -> None:

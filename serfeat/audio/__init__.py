@@ -360,7 +360,8 @@ def _segment(
             f"{count / rate:.0f} s long, expected at most {max_duration:.0f} s",
             where=path,
             code="too-long",
-            fix="cut it into segments (start and end in the manifest)",
+            fix=f"cut it into segments: serfeat segment --max-duration {count // rate + 1}, or "
+            "start and end in the manifest",
         )
     return first, count
 

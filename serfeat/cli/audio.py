@@ -348,19 +348,27 @@ def segment(
     root: Root = None,
     encoding: Encoding = "utf-8",
     follow: Follow = False,
+    allow_truncated: AllowTruncated = False,
+    max_duration: MaxDuration = HOUR,
+    quiet: Quiet = False,
 ) -> None:
     """Find the speech in every recording: a manifest with one row per stretch of speech."""
+    from serfeat.audio import Limits
     from serfeat.manifest_csv import read_manifest, write_manifest
     from serfeat.segments import segment_manifest
 
     probe(output)
-    found = segment_manifest(
-        replace(read_manifest(manifest, root=root, require=(), encoding=encoding), follow=follow),
-        method=method,
-        min_speech=min_speech,
-        min_pause=min_pause,
-        margin=margin,
-    )
+    recordings = read_manifest(manifest, root=root, require=(), encoding=encoding)
+    with progress_bars(quiet=quiet) as report:
+        found = segment_manifest(
+            replace(recordings, follow=follow),
+            method=method,
+            min_speech=min_speech,
+            min_pause=min_pause,
+            margin=margin,
+            limits=Limits(allow_truncated, max_duration),
+            report=report,
+        )
     for row in found.failures.reset_index().to_dict("records"):
         out.print(f"failed: {row['message']}", markup=False)
     write_manifest(found.manifest, output)
