@@ -9,9 +9,11 @@ input is good if it is read, or refused with a `SerfeatError` of one line, and i
 to the screen. Memory of a batch is limited to 4 GB of addresses.
 
 Seeds: a tone in fifteen containers (and in five of telephones and browsers, where PyAV is
-installed), manifests, shipped recipes, six foreign files. A mutation flips bits, writes extreme
-numbers into the first 64 bytes, cuts, doubles, removes or inserts stretches, or (texts) exchanges
-words for others that hurt.
+installed), manifests, the shipped recipes, seven foreign files; a text must be read as it is, or
+all that lies behind the first complaint would be out of reach. A mutation flips bits, writes
+extreme numbers into the first 64 bytes, cuts, doubles, removes or inserts stretches. Every other
+text keeps its syntax: some of its values and words become others, of its own or such as hurt, and
+lines are doubled, removed, exchanged.
 """
 
 from __future__ import annotations
@@ -20,12 +22,13 @@ import argparse
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +49,10 @@ TELEPHONE = [  # suffix, FFmpeg's container and codec
     *((".webm", "webm", "libopus"), (".wma", "asf", "wmav2")),
 ]
 EXTREMES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
-MANIFEST = """file,start,end,speaker,emotion,valence,votes_anger
-a/b.wav,0,1.5,03,anger,1.25,3
-"c, d.wav",1.5,,3,Trauer,--undefined--,0
-"e""f.wav",0 days 00:00:01,0 days 00:00:02,NA,neutral,,1
+MANIFEST = """file,start,end,speaker,gender,emotion,valence,language,votes_anger
+a/b.wav,0,1.5,03,female,anger,1.25,de,3
+"c, d.wav",1.5,,3,male,sadness,,de,0
+"e""f.wav",0 days 00:00:01,0 days 00:00:02,NA,,neutral,-2,de,1
 """
 WORDS = [
     *("", ",", ";", "\t", '"', '""', "\n", "\r", "\0", "\ufeff", "nan", "1e400", "-1", "1,5"),
@@ -58,6 +61,30 @@ WORDS = [
     *("=1+1", "'''"),
 ]
 
+
+# What may stand in the place of a word, number or quoted text, so that the syntax often holds.
+TOKEN = re.compile(r'"[^"\n]*"|\'[^\'\n]*\'|[^\s,;=\[\]{}:"\']+')
+JSON = (
+    *("null", "true", "0", "-1", "1.5", "1e400", "-0.0", "9999999999999999999999", '""', '"../x"'),
+    *("[]", "{}", '[1, "a"]', '{"a": [1]}', '"\\u0000"', '"\\ud800"', '"anger"', '"/etc/passwd"'),
+)
+VALUES = {
+    ".toml": (
+        *('""', '"../x"', "-1", "0", "1", "0.5", "1e400", "nan", "inf", "true", "false", "[]"),
+        *("{}", '[1, "a"]', "[[]]", "[{}]", "{ a = 1 }", "1979-05-27", "9223372036854775807"),
+        *('"\\u0000"', '"\\u202e"', '"\'"', f'"{300 * "x"}"', '["emodb", "emodb"]', "07:32:00"),
+    ),
+    ".csv": (
+        *("", "nan", "NA", "-1", "1.5", "1e400", "inf", "../x", "/etc/passwd", "=1+1", '"a,b"'),
+        *('"a\nb"', '""""', "anger", "happy", "0 days", "-1 days", "\u202e", " ", "1,5", "female"),
+    ),
+    ".jsonl": JSON,
+    ".arff": ("?", "'a b'", "''", "1e400", "nan", "-1", "{a,b}", "{}", "numeric", "string", "date"),
+    ".yaml": (
+        *(*JSON, ".nan", ".inf", "2001-01-01", "*a", "&a [*a]", "|", "!!python/object:os.system x"),
+        *("filewise", "segmented", "str", "float", "time", "? a", "- a", "emotion"),
+    ),
+}
 
 FOREIGN = {
     "t.arff": "@relation r\n@attribute name string\n@attribute f0 numeric\n"
@@ -69,7 +96,9 @@ FOREIGN = {
     "n.csv": "file,speaker,gender,emotion\na.wav,1,female,anger\nb.wav,2,male,fear\n",
     "db.yaml": "name: d\nschemes:\n  emotion: {dtype: str, labels: [anger, fear]}\n"
     "tables:\n  files:\n    type: filewise\n    columns: {emotion: {scheme_id: emotion}}\n",
+    "db.files.csv": "file,emotion\na.wav,anger\nb.wav,fear\n",
 }
+READ_WITH = {"db.files.csv": "db.yaml"}  # a part of another file, which is read
 
 
 def mutated(raw: bytes, rng: np.random.Generator) -> bytes:
@@ -107,6 +136,37 @@ def reworded(text: str, rng: np.random.Generator) -> bytes:
         text = text[:at] + WORDS[int(rng.integers(len(WORDS)))] + text[at + gone :]
     raw = text.encode("utf-8", "surrogatepass")
     return mutated(raw, rng) if rng.random() < 0.3 else raw
+
+
+def exchanged(text: str, values: Sequence[str], rng: np.random.Generator) -> bytes:
+    """A text with words of its own or `values` in the place of others, or lines in disorder."""
+    for _ in range(int(rng.integers(1, 4))):
+        if rng.random() < 0.2:
+            lines = text.splitlines(keepends=True) or [""]
+            a, b = (int(k) for k in rng.integers(len(lines), size=2))
+            kind = int(rng.integers(3))
+            if kind == 0:
+                del lines[a]
+            elif kind == 1:
+                lines.insert(a, lines[b])
+            else:
+                lines[a], lines[b] = lines[b], lines[a]
+            text = "".join(lines)
+            continue
+        words = list(TOKEN.finditer(text))
+        if not words:
+            break
+        gone, other = (words[int(k)] for k in rng.integers(len(words), size=2))
+        new = values[int(rng.integers(len(values)))] if rng.random() < 0.6 else other.group()
+        text = text[: gone.start()] + new + text[gone.end() :]
+    return text.encode("utf-8", "surrogatepass")
+
+
+def changed(name: str, text: str, rng: np.random.Generator) -> bytes:
+    """A mutated text: every other one keeps its syntax, mostly."""
+    if rng.random() < 0.5:
+        return exchanged(text, VALUES[Path(name).suffix], rng)
+    return reworded(text, rng)
 
 
 # --- one batch, in a child ------------------------------------------------------------------------
@@ -173,18 +233,19 @@ def text_case(folder: Path) -> Callable[[np.random.Generator], None]:
     from serfeat.manifest_csv import read_manifest
     from serfeat.recipe import read_recipe
 
-    recipes = sorted((Path(__file__).parents[1] / "pipelines").glob("*.toml"))
-    texts = [("m.csv", MANIFEST), ("m.csv", MANIFEST.replace(",", ";"))]
-    texts += [("r.toml", p.read_text(encoding="utf-8")) for p in recipes[:2]]
+    readers: dict[str, Callable[[Path], Any]] = {"m.csv": read_manifest, "r.toml": read_recipe}
+    shipped = sorted((Path(__file__).parents[1] / "pipelines").glob("*.toml"))
+    recipes = [p for p in shipped if p.stem != "emodb_encoder"]  # which asks for its weights
+    texts = [("m.csv", MANIFEST), ("m.csv", MANIFEST.replace(",", ";"))] * (len(recipes) // 2)
+    texts += [("r.toml", recipe.read_text("utf-8")) for recipe in recipes]
+    for name, text in texts:
+        (folder / name).write_text(text, encoding="utf-8")
+        readers[name](folder / name)
 
     def case(rng: np.random.Generator) -> None:
         name, text = texts[int(rng.integers(len(texts)))]
-        path = folder / name
-        path.write_bytes(reworded(text, rng))
-        if name == "m.csv":
-            read_manifest(path)
-        else:
-            read_recipe(path)
+        (folder / name).write_bytes(changed(name, text, rng))
+        readers[name](folder / name)
 
     return case
 
@@ -193,14 +254,22 @@ def import_case(folder: Path) -> Callable[[np.random.Generator], None]:
     """Read another program's mutated table or manifest."""
     from serfeat.imports import read_manifest_of, read_table_of
 
+    def read(name: str) -> None:
+        reader: Callable[[Path], Any] = read_table_of if name[:2] == "t." else read_manifest_of
+        reader(folder / READ_WITH.get(name, name))
+
+    for name, text in FOREIGN.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    for name in FOREIGN:
+        read(name)
+
     def case(rng: np.random.Generator) -> None:
         name = list(FOREIGN)[int(rng.integers(len(FOREIGN)))]
-        path = folder / name
-        path.write_bytes(reworded(FOREIGN[name], rng))
-        if name.startswith("t."):
-            read_table_of(path)
-        else:
-            read_manifest_of(path)
+        (folder / name).write_bytes(changed(name, FOREIGN[name], rng))
+        try:
+            read(name)
+        finally:
+            (folder / name).write_text(FOREIGN[name], encoding="utf-8")
 
     return case
 

@@ -55,7 +55,7 @@ from serfeat.feature_tables import set_of
 from serfeat.joined import join_report, joined
 from serfeat.manifest import Manifest
 from serfeat.manifest_csv import read_manifest
-from serfeat.models import Task, make_model, model_parameters
+from serfeat.models import Task, check_model, model_parameters
 from serfeat.normalisation import NORMALISATIONS
 from serfeat.plan import ChosenProtocol, Entry, Plan
 from serfeat.splits import PROTOCOLS
@@ -284,7 +284,7 @@ def _changed(entries: Sequence[Entry], setting: str, folder: Path) -> list[Entry
     for entry in entries:
         if entry in having:
             entry = replace(entry, params={**entry.params, word: value})
-            make_model(entry.model, **entry.params)
+            check_model(entry.model, entry.params)
         changed.append(entry)
     return changed
 
@@ -382,7 +382,7 @@ def _check_names(path: Path, recipe: Recipe) -> None:
     try:
         for i, entry in enumerate(recipe.entries):
             place = f"{path}, [entries {i + 1}]"
-            make_model(entry.model, task=what, **entry.params)
+            check_model(entry.model, entry.params, task=what)
             set_of(entry.features, path.parent)
             Entry("", entry.model, "", augment=entry.augment).versions  # noqa: B018 - raises
             if entry.tune:

@@ -49,6 +49,13 @@ def test_good(tmp_path: Path) -> None:
         ('model = "svm"', 'model = "smv"', "unknown model 'smv'; did you mean 'svm'"),
         ('"prosody"', '"prosodi"', "unknown feature set 'prosodi'; did you mean 'prosody'"),
         ("C = 2.0", "c = 2.0", "unknown parameter of svm 'c'; did you mean 'C'"),
+        ("C = 2.0", "name = 'x'", "unknown parameter of svm 'name'"),
+        ("C = 2.0", "task = 'regression'", "unknown parameter of svm 'task'"),
+        (
+            '"svm"\nfeatures = "prosody"\nparams = { C = 2.0 }',
+            '"mlp"\nfeatures = "prosody"\nparams = { seed = 3 }',
+            "unknown parameter of mlp 'seed'",
+        ),  # fmt: skip
         ('"random_kfold"', '"random_fold"', "did you mean 'random_kfold'"),
         ("n = 4", "k = 4", "unknown parameter of random_kfold 'k'"),
         ('title = "t"', "title = 3", "title: input should be a valid string"),
@@ -130,6 +137,7 @@ features = "classic"
         "=3": "is no setting",
         "a.b.c=3": "is no setting",
         "epoch=3": "no entry has the parameter 'epoch'",
+        "net.seed=3": "unknown parameter of timnet 'seed'",
         "ned.epochs=3": "did you mean 'net'",
         "net.epoch=3": "did you mean 'epochs'",
         "net.features=clasic": "did you mean 'classic'",

@@ -43,7 +43,7 @@ from serfeat.lint import as_json, evidence_of_comparison, lint
 from serfeat.listening import recordings
 from serfeat.manifest import Manifest
 from serfeat.metrics import speaker_key
-from serfeat.models import MODELS, make_model
+from serfeat.models import MODELS, check_model
 from serfeat.normalisation import by_speaker, per_speaker, require_coverage
 from serfeat.plan import Entry, Plan
 from serfeat.protocols.twins import twins_of
@@ -156,7 +156,7 @@ def compare(
 def _check(manifest: Manifest, plan: Plan) -> None:
     """Unknown names, parameters and columns are errors before any work."""
     for entry in plan.entries:
-        make_model(entry.model, task=plan.task, **entry.params)
+        check_model(entry.model, entry.params, task=plan.task)
         set_of(entry.features, plan.folder).require()
         entry.versions  # noqa: B018 - raises
     known_of(plan, manifest.rows)

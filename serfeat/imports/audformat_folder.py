@@ -27,7 +27,7 @@ import pandas as pd
 
 from serfeat.errors import ManifestError, MissingExtraError, did_you_mean
 from serfeat.files import inside
-from serfeat.imports.lines import checked_file
+from serfeat.imports.lines import checked_file, whole_characters
 from serfeat.labels import UNLABELLED, normalise, normalise_sex
 from serfeat.manifest import NUMBERS, Card, Manifest, rows_from_records
 
@@ -106,6 +106,7 @@ def _header(path: Path) -> dict[str, Any]:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
+            whole_characters(getattr(event, "value", ""))
             if isinstance(event, yaml.AliasEvent) or depth > DEPTH:
                 line = event.start_mark.line + 1
                 raise ManifestError(

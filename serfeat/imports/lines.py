@@ -7,11 +7,12 @@ a file that is larger than anything honest is refused, not read until memory end
 
 Contents
 --------
-`checked_file` : a file that is there and not too large.
-`ended`        : whether its last line is whole.
-`numbered`     : its lines with their numbers, from 1.
-`number`       : a cell as a number.
-`json_object`  : a line of JSON as a flat mapping.
+`checked_file`     : a file that is there and not too large.
+`ended`            : whether its last line is whole.
+`numbered`         : its lines with their numbers, from 1.
+`number`           : a cell as a number.
+`json_object`      : a line of JSON as a flat mapping.
+`whole_characters` : whether escapes made halves of characters.
 """
 
 from __future__ import annotations
@@ -24,7 +25,16 @@ from typing import Any, NoReturn
 
 from serfeat.errors import ManifestError
 
-__all__ = ["LARGEST", "LONGEST", "checked_file", "ended", "json_object", "number", "numbered"]
+__all__ = [
+    "LARGEST",
+    "LONGEST",
+    "checked_file",
+    "ended",
+    "json_object",
+    "number",
+    "numbered",
+    "whole_characters",
+]
 
 LARGEST = 4 << 30  # bytes of a file
 LONGEST = 16 << 20  # letters of a line: 6373 columns are 100 kB
@@ -119,7 +129,7 @@ def number(text: str, *, where: str) -> float:
 
 
 def json_object(text: str, *, where: str) -> dict[str, Any]:
-    """One JSON object, without repeated keys and without NaN.
+    """One JSON object, without repeated keys, NaN or half of a character.
 
     Raises
     ------
@@ -127,6 +137,8 @@ def json_object(text: str, *, where: str) -> dict[str, Any]:
     """
     try:
         found = json.loads(text, object_pairs_hook=_once, parse_constant=_constant)
+        if "\\ud" in text.lower():
+            whole_characters(json.dumps(found, ensure_ascii=False))
     except (ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0]
         raise ManifestError(f"not JSON: {reason}", where=where, code="not-json") from None
@@ -142,6 +154,19 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise ValueError("a key occurs twice")
     return found
+
+
+def whole_characters(text: str) -> None:
+    """Refuse what no UTF-8 can hold, though an escape can say it.
+
+    Raises
+    ------
+    ValueError : the first half of a character.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError(f"\\u{ord(text[error.start]):04x} is half of a character") from None
 
 
 def _constant(word: str) -> NoReturn:

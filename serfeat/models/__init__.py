@@ -9,7 +9,7 @@ dimensions (valence, arousal, dominance); deep and classical entries go through 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -20,7 +20,16 @@ from sklearn.pipeline import Pipeline
 from serfeat.errors import ModelError, did_you_mean
 from serfeat.models.preparation import PREPARATIONS, FramePreparation, table_steps
 
-__all__ = ["MODELS", "TASKS", "Model", "Task", "fit", "make_model", "model_parameters"]
+__all__ = [
+    "MODELS",
+    "TASKS",
+    "Model",
+    "Task",
+    "check_model",
+    "fit",
+    "make_model",
+    "model_parameters",
+]
 
 Task = Literal["classification", "regression"]
 TASKS: tuple[Task, ...] = ("classification", "regression")
@@ -354,17 +363,32 @@ def make_model(
     way = settings.pop("preparation", model.preparation)
     if way not in PREPARATIONS:
         raise did_you_mean(f"preparation of {name}", str(way), PREPARATIONS)
-    known = model_parameters(name, task=task)
-    for word in params:
-        if word not in known:
-            raise did_you_mean(f"parameter of {name}", word, known)
+    _refuse_unknown(name, params, task)
     last = _maker(model, task)(**settings)
-    if "seed" in last.get_params() and "seed" not in params:
+    if "seed" in last.get_params():
         last.set_params(seed=seed)
     verb = "classify" if task == "classification" else "regress"
     if model.level == "lld":
         return Pipeline([("prepare", FramePreparation(way)), (verb, last)])
     return Pipeline([*table_steps(way), (verb, last)])
+
+
+def check_model(name: str, params: Mapping[str, Any], *, task: Task = "classification") -> None:
+    """Refuse what `make_model` refuses, and what is not for a recipe's entry to set, as its seed.
+
+    Raises
+    ------
+    UnknownNameError, ModelError : see `make_model`.
+    """
+    _refuse_unknown(name, params, task)
+    make_model(name, task=task, **params)
+
+
+def _refuse_unknown(name: str, params: Iterable[str], task: Task) -> None:
+    known = model_parameters(name, task=task)
+    for word in params:
+        if word not in known:
+            raise did_you_mean(f"parameter of {name}", word, known)
 
 
 def model_parameters(name: str, *, task: Task = "classification") -> set[str]:
@@ -376,7 +400,7 @@ def model_parameters(name: str, *, task: Task = "classification") -> set[str]:
 
         makers.append(HEADS[model.params["head"]])
     words = {word for maker in makers for word in inspect.signature(maker).parameters}
-    words -= {"self", "head", "head_params", "n_features", "n_classes"}
+    words -= {"self", "head", "head_params", "n_features", "n_classes", "seed"}
     return words | {"preparation"}
 
 

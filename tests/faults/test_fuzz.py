@@ -32,8 +32,8 @@ def test_mutated_files(fuzz: ModuleType, kind: str, count: int) -> None:
     found = fuzz.fuzz({kind: count}, seconds=120, seed=1_000)
     assert found["strange"] == []
     assert sum(found[kind]["outcomes"].values()) == found[kind]["inputs"] == count
-    assert len(found[kind]["outcomes"]) > 5  # the mutations reach more than the first check
-    assert found[kind]["outcomes"]["read"] > 0
+    assert len(found[kind]["outcomes"]) > 10  # the mutations reach more than the first check
+    assert found[kind]["outcomes"]["read"] > count / 20
 
 
 def test_a_batch_that_dies_or_hangs_is_a_finding(

@@ -137,6 +137,7 @@ def test_absolute_names_below_the_root(tmp_path: Path) -> None:
 
 BAD_JSON = {
     "{\n": ("not-json", "line 1: not JSON"),
+    '{"wav": "a\\uD800", "label": "fear"}\n': ("not-json", "ud800 is half of a character"),
     "[1]\n": ("not-json", "line 1: a JSON list, expected an object"),
     '{"wav": "a", "label": "fear", "label": "sad"}\n': ("not-json", "a key occurs twice"),
     '{"audio_filepath": "a", "label": "fear", "offset": NaN}\n': ("not-json", "NaN is no number"),
@@ -263,6 +264,7 @@ HEADERS = {
     "tables: {x: {columns: {emotion: {}}}}\n": "db.x.csv: no such file",
     "a: " + "[" * 50 + "]" * 50 + "\n": "too many levels",
     "a: \x00\n": "not YAML",
+    'tables: {"\\ud800": 1}\n': "ud800 is half of a character",
     "tables: {x: {columns: {emotion: {}}}, y: {columns: {emotion: {}}}}\n": "2 tables have",
 }
 
