@@ -55,7 +55,7 @@ def test_good(tmp_path: Path) -> None:
             '"svm"\nfeatures = "prosody"\nparams = { C = 2.0 }',
             '"mlp"\nfeatures = "prosody"\nparams = { seed = 3 }',
             "unknown parameter of mlp 'seed'",
-        ),  # fmt: skip
+        ),
         ('"random_kfold"', '"random_fold"', "did you mean 'random_kfold'"),
         ("n = 4", "k = 4", "unknown parameter of random_kfold 'k'"),
         ('title = "t"', "title = 3", "title: input should be a valid string"),
