@@ -36,6 +36,7 @@ from serfeat.lab.vowels import SOURCE, VOWELS
 __all__ = ["routes"]
 
 PAGE = 60  # recordings that a list shows at once
+LARGEST = 1e9  # s, Hz or pixels: what lies beyond is no number that a page has
 FILTERS = ("speaker", "emotion")
 
 Answer = Callable[[Request], Awaitable[Response]]
@@ -230,6 +231,6 @@ def _number(words: Mapping[str, str], name: str, default: float) -> float:
         value = float(words.get(name, default))
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
+    if not abs(value) <= LARGEST:  # nor NaN
         raise LabError(422, f"{name} is {words[name]!r}, expected a number", code="bad-number")
     return value
