@@ -194,9 +194,8 @@ def main() -> None:
     files = as_wav(files) if arguments.wav else files
     seconds = sum(len(load_audio(f).x) / load_audio(f).sr for f in files)
     packages = ("serfeat", "numpy", "scipy", "numba")
-    print(
-        f"\n{arguments.corpus}: {len(files)} {files[0].suffix} files, {seconds:.0f} s of speech, one thread,"
-    )
+    kind = f"{len(files)} {files[0].suffix} files"
+    print(f"\n{arguments.corpus}: {kind}, {seconds:.0f} s of speech, one thread,")
     print(", ".join(f"{p} {version(p)}" for p in packages), platform.machine(), end="")
     print(", compiled kernels\n" if COMPILED else ", WITHOUT compiled kernels\n")
     race(files, seconds)

@@ -25,6 +25,7 @@ import pandas as pd
 
 from serfeat.audio import USUAL, Limits
 from serfeat.compare import extract_all
+from serfeat.compare.seal import changed
 from serfeat.errors import SplitError, StoreError
 from serfeat.files import passing_folder
 from serfeat.lint import (
@@ -162,6 +163,7 @@ def lint_run(folder: Path) -> list[Finding]:
         history=tables.get("history"),
         tuning=tables.get("tuning"),
         scores=_scores(folder),
+        changed=changed(folder),
     )
     unseen = _OF_FEATURES | (_OF_AUDIO if not (evidence.text("content") != "").any() else set())
     found = lint(evidence, kinds=[k for k in LINTS if k not in unseen])

@@ -35,6 +35,7 @@ import numpy as np
 import pandas as pd
 
 from serfeat.compare.leaderboard import leaderboard
+from serfeat.compare.seal import changed
 from serfeat.errors import SerfeatError, StoreError
 from serfeat.statistics.paired import clean_rows, paired_gap, same_clips
 from serfeat.statistics.paired_tests import holm
@@ -64,7 +65,8 @@ def list_runs(folder: Path) -> pd.DataFrame:
     One row per run, in the order of names: name (path below `folder`), title, corpus, rows (clips),
     protocols and entries (names, "; " between them), best (the entry with the highest score under
     protocol, the first that holds out speakers), score ("uar" or "ccc"), value, low, high (95 %),
-    created, lint ("clean", "leak" or "not linted"), megabytes (all files), problem (empty: none).
+    created, lint ("clean", "leak", "not linted", or "changed" since it was written), megabytes (all
+    files), problem (empty: none).
 
     Raises
     ------
@@ -161,6 +163,8 @@ def _board(run: Path, info: Mapping[str, Any]) -> pd.DataFrame:
 
 def _lint(run: Path) -> str:
     path = run / "lint.json"
+    if changed(run):
+        return "changed"
     if not path.exists():
         return "not linted"
     return "clean" if json.loads(path.read_text(encoding="utf-8")).get("clean") else "leak"

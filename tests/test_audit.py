@@ -75,7 +75,10 @@ def test_a_run(tiny: Path, tmp_path: Path) -> None:
     path = folder / "predictions.parquet"
     p = pd.read_parquet(path)
     p.iloc[1:].to_parquet(path)
-    assert {f.kind for f in lint_run(folder) if f.severity == "leak"} == {"predictions-missing"}
+    assert {f.kind for f in lint_run(folder) if f.severity == "leak"} == {
+        "predictions-missing",
+        "changed-since",
+    }
     lines, code = lint_any(str(folder), json_text=True)
     assert code == 1
     assert json.loads(lines[0])["clean"] is False

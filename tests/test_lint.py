@@ -406,6 +406,10 @@ PLANTS: dict[str, tuple[Callable[[Evidence], Evidence], str]] = {
         lambda e: with_predictions(e, lambda p: p.assign(truth=changed(p["truth"], {0: "fear"}))),
         "the label of 1 clips",
     ),
+    "changed-since": (
+        lambda e: replace(e, changed=("predictions.parquet",)),
+        "predictions.parquet: is not what the run wrote",
+    ),
     "scores-differ": (
         lambda e: replace(
             e,

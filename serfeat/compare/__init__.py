@@ -29,6 +29,7 @@ from serfeat.augment import Version
 from serfeat.compare.fitting import Task, stack_key, train_and_predict, train_stacked
 from serfeat.compare.parts import clips_of, folds_record, tables
 from serfeat.compare.record import record
+from serfeat.compare.seal import seal
 from serfeat.compare.targets import known_of, numbers_of
 from serfeat.conditions import Condition
 from serfeat.engines import run
@@ -150,6 +151,7 @@ def compare(
     for name, value in (("folds", folds_record(folds_of)), ("lint", found), ("run", facts)):
         with committed(folder / f"{name}.json") as temporary:
             temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    seal(folder, [*(f"{name}.parquet" for name in made), "folds.json", "lint.json", "run.json"])
     return folder
 
 

@@ -111,6 +111,7 @@ class Evidence:
     twins : pairs of row numbers whose audio is nearly the same.
     predictions, history, tuning : of a stored run, as `serfeat.report` describes them.
     scores : what the run says of itself: protocol, entry, control, uar (0..1).
+    changed : files of the run that are not what it wrote, see `serfeat.compare.seal`.
     """
 
     rows: pd.DataFrame
@@ -123,6 +124,7 @@ class Evidence:
     history: pd.DataFrame | None = None
     tuning: pd.DataFrame | None = None
     scores: pd.DataFrame | None = None
+    changed: Sequence[str] = ()
 
     def text(self, column: str) -> Any:
         """(n,) a column as text, empty where unknown; speakers and sessions of several corpora

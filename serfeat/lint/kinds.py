@@ -358,6 +358,15 @@ LINTS: dict[str, Check] = {
             stored.truth_differs,
         ),
         Check(
+            "changed-since",
+            "leak",
+            "files of a run that were changed, exchanged or lost since it was written",
+            "what they say may not be what was measured",
+            "run the comparison again, what was computed is kept",
+            "predictions sorted in a spreadsheet; two runs in one folder",
+            stored.changed_since,
+        ),
+        Check(
             "scores-differ",
             "leak",
             "stated scores that the predictions do not give",

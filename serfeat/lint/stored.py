@@ -17,6 +17,7 @@ from serfeat.lint.evidence import Evidence, Trace, listed
 from serfeat.metrics import confusion, uar_of
 
 __all__ = [
+    "changed_since",
     "control_above_chance",
     "control_missing",
     "perfect",
@@ -133,6 +134,12 @@ def _emotions(e: Evidence) -> pd.DataFrame | None:
     if p is None or p.empty or pd.api.types.is_float_dtype(p["truth"]):
         return None
     return p[p["condition"] == "clean"] if "condition" in p else p
+
+
+def changed_since(e: Evidence) -> Iterable[Trace]:
+    """Files of the run that are not what it wrote."""
+    for name in e.changed:
+        yield Trace(name, "is not what the run wrote")
 
 
 def scores_differ(e: Evidence) -> Iterable[Trace]:

@@ -19,14 +19,16 @@ from typing import Any
 import pandas as pd
 
 from serfeat.compare.leaderboard import leaderboard
+from serfeat.compare.seal import changed
 from serfeat.errors import StoreError
 from serfeat.report.differences import pairs_of
 
-__all__ = ["CLEAN", "DEPENDENT", "NOT_LINTED", "SYNTHETIC", "Run", "read_run"]
+__all__ = ["CHANGED", "CLEAN", "DEPENDENT", "NOT_LINTED", "SYNTHETIC", "Run", "read_run"]
 
 CLEAN = "clean"
 SYNTHETIC = "SYNTHETIC SPEECH: scores say nothing about people"
 DEPENDENT = "SPEAKER-DEPENDENT: the test speakers' other clips are in the training folds"
+CHANGED = "CHANGED SINCE THE RUN, so that these may not be its numbers"
 NOT_LINTED = "NOT LINTED: nobody has looked for leaks in this run"
 OPTIONAL = ("history", "costs", "rows", "tuning", "importance", "contributions", "gates", "tasks")
 AGAIN = "run the comparison again"
@@ -48,6 +50,7 @@ class Run:
     pairs : every pair of entries under every protocol, tested (`serfeat.statistics.significance`).
     lint : lint.json, or None if the run was not linted.
     folds : folds.json; empty if absent.
+    changed : files that are not what the run wrote, see `serfeat.compare.seal`.
     """
 
     info: dict[str, Any]
@@ -59,6 +62,7 @@ class Run:
     pairs: pd.DataFrame = field(default_factory=pd.DataFrame)
     lint: dict[str, Any] | None = None
     folds: Mapping[str, Any] = field(default_factory=dict)
+    changed: tuple[str, ...] = ()
 
     @property
     def protocols(self) -> list[dict[str, Any]]:
@@ -82,6 +86,8 @@ class Run:
         out = [SYNTHETIC] if self.info["corpus"].get("synthetic") else []
         if protocol is not None and self.dependent(protocol):
             out.append(DEPENDENT)
+        if self.changed:
+            out.append(f"{CHANGED}: {', '.join(self.changed)}")
         return (*out, *lint_mark(self.lint), *(str(m) for m in self.info.get("marks", [])))
 
     def dependent(self, protocol: str) -> bool:
@@ -180,7 +186,18 @@ def read_run(folder: Path) -> Run:
     labels = [] if targets_of(predictions) else [str(label) for label in info["labels"]]
     board = _board(predictions, tables.get("costs"), labels)
     pairs = pairs_of(predictions, board, labels, folds or {})
-    return Run(info, predictions, board, labels, disturbed, tables, pairs, lint, folds or {})
+    return Run(
+        info,
+        predictions,
+        board,
+        labels,
+        disturbed,
+        tables,
+        pairs,
+        lint,
+        folds or {},
+        changed(folder),
+    )
 
 
 def _optional(path: Path) -> Any:
