@@ -34,6 +34,7 @@ from serfeat.manifest import NUMBERS, Card, Manifest, rows_from_records
 __all__ = ["read_audformat"]
 
 HEADER = 4 << 20  # bytes of db.yaml
+LONGEST_NAME = 240  # bytes of a table's name: file systems take 255, with what stands around it
 TABLE = 1 << 30  # bytes of a table
 DEPTH = 12  # levels of the header; audformat has six
 # their column -> ours
@@ -160,8 +161,9 @@ def _rows(folder: Path, name: str) -> tuple[Path, pd.DataFrame]:
     ------
     ManifestError : no such table, or it cannot be read.
     """
-    if not re.fullmatch(r"[\w.+-]+", name):
-        raise ManifestError(f"table {name!r} is no file name", where=folder, code="outside-root")
+    if not re.fullmatch(r"[\w.+-]+", name) or len(name.encode()) > LONGEST_NAME:
+        shown = f"{name[:40]}..." if len(name) > 43 else name
+        raise ManifestError(f"table {shown!r} is no file name", where=folder, code="outside-root")
     place = folder / f"db.{name}.parquet"
     if not place.is_file():
         place = folder / f"db.{name}.csv"

@@ -264,6 +264,7 @@ HEADERS = {
     "tables: {x: {columns: {emotion: {}}}}\n": "db.x.csv: no such file",
     "a: " + "[" * 50 + "]" * 50 + "\n": "too many levels",
     "a: \x00\n": "not YAML",
+    "tables: {" + 250 * "9" + ": {columns: {emotion: {}}}}\n": r"999\.\.\.' is no file name",
     'tables: {"\\ud800": 1}\n': "ud800 is half of a character",
     "tables: {x: {columns: {emotion: {}}}, y: {columns: {emotion: {}}}}\n": "2 tables have",
 }
