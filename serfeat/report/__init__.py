@@ -25,6 +25,7 @@ tasks.parquet : what networks with several tasks said of other columns: entry, p
 importance.parquet, contributions.parquet, gates.parquet : see `serfeat.explain`.
 lint.json : clean, findings (kind, severity, where, words), checked. Without it everything on the
     page is marked as not linted.
+seal.json : digests of all these files, see `serfeat.compare.seal`; what differs is marked.
 run.json : title, command, created, seconds, labels, corpus, protocols, entries (each with its
     normalisation), normalisation, selection, versions, machine, failures, warnings, extraction,
     seeds; optional conditions (what `Condition.record` says of each), manifest_sha256,
