@@ -67,6 +67,8 @@ def test_a_better_score_is_marked(run: Path) -> None:
     assert float(found.board["uar"].iloc[0]) > before
     assert f"{CHANGED}: predictions.parquet" in found.marks()
     page = write_report(run).read_text(encoding="utf-8")
+    assert "Changed since the run: predictions.parquet. What the lint found" in page
+    assert "Clean: no leak was found" not in page
     assert page.count(CHANGED) > 3  # on every table and figure, and before all of them
     assert [f.where for f in lint_run(run) if f.kind == "changed-since"] == ["predictions.parquet"]
     assert list_runs(run.parent)["lint"].iloc[0] == "changed"

@@ -12,7 +12,7 @@ Contents
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -105,7 +105,7 @@ def render(run: Run) -> str:
         bands=run.marks(),
         verdict=opening(run),
         warnings=warnings,
-        lint=_lint_words(run.lint),
+        lint=_lint_words(run.lint, run.changed),
         findings=_findings_table(run.lint),
         protocols=[(title_of(p["key"]), p) for p in run.protocols],
         sections=sections_of(run),
@@ -116,8 +116,13 @@ def render(run: Run) -> str:
     return page.lstrip()
 
 
-def _lint_words(lint: Mapping[str, Any] | None) -> tuple[str, str]:
+def _lint_words(lint: Mapping[str, Any] | None, changed: Sequence[str]) -> tuple[str, str]:
     """("clean" | "absent" | "found", what a reader must know of it)."""
+    if changed:
+        return "found", (
+            f"Changed since the run: {', '.join(changed)}. What the lint found then need not hold "
+            "for what is here now; serfeat lint on the folder looks again."
+        )
     if lint is None:
         return "absent", (
             "Not linted. Nobody has looked whether test clips reached the training of this run; "
