@@ -128,13 +128,15 @@ def test_surroundings_do_not_matter(tiny: Path, tmp_path: Path) -> None:
     said = {}
     for i, (name, place) in enumerate(PLACES.items()):
         command = [script, tiny, tmp_path / str(i), place.get("JOBS", "1"), place.get("ORDER", "0")]
-        said[name] = subprocess.run(
-            [sys.executable, *map(str, command)],
+        done = subprocess.run(
+            [sys.executable, "-X", "faulthandler", *map(str, command)],
             env={**os.environ, **place},
             capture_output=True,
             text=True,
-            check=True,
-        ).stdout.split("\n")
+            check=False,
+        )
+        assert done.returncode == 0, (name, done.returncode, done.stderr)
+        said[name] = done.stdout.split("\n")
     assert said["plain"][0].startswith("24 ")
     assert len(set(map(tuple, said.values()))) == 1, said
 
