@@ -30,7 +30,7 @@ from serfeat.functionals import DEFAULT_FUNCTIONALS, apply, functional
 from serfeat.lld import DESCRIPTORS
 from serfeat.lld.mfcc import centre_fit
 from serfeat.reach import beyond
-from serfeat.shorttime import MARGIN, Descriptor, ShortTime
+from serfeat.shorttime import Descriptor, ShortTime
 from serfeat.signal.pitch import Pitch, pitch, tell_pitch
 from serfeat.spectrum import delta, moving_average
 from serfeat.types import Floats, Floats32, Reals
@@ -365,21 +365,20 @@ class FeatureSet:
         `blocks` times as many columns: those after the first are the caller's to fill. Samples
         that no stretch asks for any more are given back to the system where `consume` allows it.
 
-        What looks further than `MARGIN` (the path of the pitch, the loudest frame) sees its stretch
-        only. The clip is told the pitch that its stretches found, as it would find it itself.
+        What looks further than its margin (the path of the pitch, the loudest frame) sees only its
+        stretch. The clip is told the pitch that its stretches found, as it would find it itself.
         """
-        margin = round(MARGIN * whole.sr / whole.hop)
         width = sum(len(d.columns) for d in self.frame_descriptors)
         out = np.empty((whole.n_frames, blocks * width), dtype=np.float32)  # costs nothing yet
         contour = np.full((2, whole.n_frames), np.nan)
         heard = False
         for frames, inside, stretch in whole.stretches():
+            if consume:  # what lies before this stretch
+                give_back(whole.samples, (frames.start - inside.start) * whole.hop)
             out[frames, :width] = self._described(stretch)[inside]
             if heard := stretch.knows("pitch"):
                 found = pitch(stretch)
                 contour[:, frames] = found.f0[inside], found.strength[inside]
-            if consume:
-                give_back(whole.samples, max(frames.stop - margin, 0) * whole.hop)
         if heard:
             contour.flags.writeable = False
             tell_pitch(whole, Pitch(*contour))
