@@ -9,7 +9,7 @@ dimensions (valence, arousal, dominance); deep and classical entries go through 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -358,19 +358,7 @@ def make_model(
     UnknownNameError : an unknown model, task or parameter.
     ModelError : regression by a model of classes only.
     """
-    model = _model(name, task)
-    settings = {**_fixed(model, task), **params}
-    way = settings.pop("preparation", model.preparation)
-    if way not in PREPARATIONS:
-        raise did_you_mean(f"preparation of {name}", str(way), PREPARATIONS)
-    _refuse_unknown(name, params, task)
-    last = _maker(model, task)(**settings)
-    if "seed" in last.get_params():
-        last.set_params(seed=seed)
-    verb = "classify" if task == "classification" else "regress"
-    if model.level == "lld":
-        return Pipeline([("prepare", FramePreparation(way)), (verb, last)])
-    return Pipeline([*table_steps(way), (verb, last)])
+    return _made(name, params, seed, task)
 
 
 def check_model(name: str, params: Mapping[str, Any], *, task: Task = "classification") -> None:
@@ -380,15 +368,27 @@ def check_model(name: str, params: Mapping[str, Any], *, task: Task = "classific
     ------
     UnknownNameError, ModelError : see `make_model`.
     """
-    _refuse_unknown(name, params, task)
-    make_model(name, task=task, **params)
+    _made(name, params, 0, task)
 
 
-def _refuse_unknown(name: str, params: Iterable[str], task: Task) -> None:
+def _made(name: str, params: Mapping[str, Any], seed: int, task: Task) -> Pipeline:
+    """`make_model`, whatever words the parameters are called by."""
+    model = _model(name, task)
+    settings = {**_fixed(model, task), **params}
+    way = settings.pop("preparation", model.preparation)
+    if way not in PREPARATIONS:
+        raise did_you_mean(f"preparation of {name}", str(way), PREPARATIONS)
     known = model_parameters(name, task=task)
     for word in params:
         if word not in known:
             raise did_you_mean(f"parameter of {name}", word, known)
+    last = _maker(model, task)(**settings)
+    if "seed" in last.get_params():
+        last.set_params(seed=seed)
+    verb = "classify" if task == "classification" else "regress"
+    if model.level == "lld":
+        return Pipeline([("prepare", FramePreparation(way)), (verb, last)])
+    return Pipeline([*table_steps(way), (verb, last)])
 
 
 def model_parameters(name: str, *, task: Task = "classification") -> set[str]:

@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from serfeat.errors import RecipeError, did_you_mean
-from serfeat.models import Task, make_model, model_parameters
+from serfeat.models import Task, check_model, model_parameters
 from serfeat.tuning.search import METHODS, Range, Search
 
 __all__ = ["HOW", "SPACES", "budget", "proposals", "space_of", "words"]
@@ -196,7 +196,7 @@ def _check_values(model: str, name: str, values: Any, task: Task, where: str) ->
     if len({json.dumps(v) for v in values}) < len(values):
         raise _bad(name, list(values), "every value once", where)
     for value in values:
-        make_model(model, task=task, **{name: value})
+        check_model(model, {name: value}, task=task)
 
 
 def _range(name: str, values: Mapping[str, Any], where: str) -> Range:
