@@ -87,4 +87,8 @@ def jit(function: F) -> F:
 def _njit(function: Callable[..., Any]) -> Any:
     import numba
 
-    return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    from serfeat.jit_cache import Files, meaning
+
+    made: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    made._cache._cache_file = Files(made._cache._cache_file, meaning(function))
+    return made

@@ -46,7 +46,7 @@ GROUPS = {
     ),
     "Scores and statistics": ("metrics", "stats", "statistics", "concordance"),
     "The lab": ("lab", "labs", "listening"),
-    "Foundations": ("errors", "types", "jit", "doctor", "start", "clues"),
+    "Foundations": ("errors", "types", "jit", "jit_cache", "doctor", "start", "clues"),
 }
 
 
