@@ -54,13 +54,14 @@ SERFEAT_CORPORA=<folder with emodb/ and ravdess/> SERFEAT_ACCEPT_OPENSMILE_LICEN
 Every fifth file of EMO-DB ({first}) and every fourteenth of RAVDESS ({second}), 16 kHz, mono, 16
 bits, the same samples into both.
 
-**Same**: loudness, spectral flux, MFCC 1-4, Hammarberg index, sound level: one definition and one
-setting. Over all frames they differ by the two frames more that our grid has; over voiced and
-unvoiced frames, by which frames these are. **Method**: one quantity by two methods: F0, its
-course and its segments, jitter, shimmer, formant frequencies, H1-A3, the alpha ratio (whose sign
-is the other one in ours, turned here, and whose lower band begins at 0 Hz in openSMILE's),
-loudness peaks. Numbers may be compared where the table says that they agree: those of the values
-of F0 do; jitter, formants and segments do so weakly, and the slopes of F0 do not. **Name**:
+**Same**: loudness, spectral flux and MFCC 1-4 over all frames, sound level: one definition and one
+setting. They differ by the two frames more that our grid has. **Method**: one quantity by two
+methods: F0, its course and its segments, jitter, shimmer, formant frequencies, H1-A3, the alpha
+ratio (whose sign is the other one in ours, turned here, and whose lower band begins at 0 Hz in
+openSMILE's), loudness peaks; and spectral flux, MFCC and Hammarberg index over voiced or unvoiced
+frames alone: these are other frames, and openSMILE smooths after it has chosen them, ours before.
+Numbers may be compared where the table says that they agree: those of the values of F0 do; jitter,
+formants and segments do so weakly, and the slopes of F0 do not. **Name**:
 HNRdBACF (saturates near 10 dB), logRelF0-H1-H2 (the second over the third harmonic), the
 amplitudes of formants (unvoiced frames count, as -201 dB), their bandwidths, and the spectral
 slopes (the mean level leaks in): openSMILE's are other quantities than ours under a common name.

@@ -31,6 +31,7 @@ Sources
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -51,7 +52,7 @@ from serfeat.signal.gains import (
     suppress,
     wiener_gain,
 )
-from serfeat.signal.noise import FASTEST, QUIETEST, Tracker, first_noise, track
+from serfeat.signal.noise import FASTEST, LOOK_S, QUIETEST, Tracker, first_noise, track
 from serfeat.types import Floats
 from serfeat.vad import madd
 
@@ -147,11 +148,12 @@ def _overlap_add(x: Floats, hop: int, settings: _Settings) -> Floats:
     lowest = QUIETEST * float((weights**2).sum())
     ratio = np.zeros(hop + 1)  # G^2 gamma of the frame before: as if after silence
     out = np.zeros(len(padded))
+    # More than a block: a recording may begin with a second of speech, and have its noise after it.
+    beginning = scipy.fft.rfft(frames[: math.ceil(LOOK_S / settings.hop_s)] * weights, axis=1)
+    tracker = _first_noise(beginning.real**2 + beginning.imag**2, lowest, settings)
     for first in range(0, count, BLOCK):
         spectrum = scipy.fft.rfft(frames[first : first + BLOCK] * weights, axis=1)
         power = spectrum.real**2 + spectrum.imag**2
-        if first == 0:
-            tracker = _first_noise(power, lowest, settings)
         if settings.noise == "initial":
             levels = np.broadcast_to(tracker.level, power.shape)
         else:
@@ -215,12 +217,14 @@ PREPARATIONS: dict[str, Preparation] = {
             summary="noise suppressed, MMSE of the spectral amplitude",
             source="Ephraim & Malah 1984; noise: Gerkmann & Hendriks 2012",
             apply=partial(denoise, gain="stsa"),
+            version=2,
         ),
         Preparation(
             name="log_mmse",
             summary="noise suppressed, MMSE of the log spectral amplitude",
             source="Ephraim & Malah 1985; noise: Gerkmann & Hendriks 2012",
             apply=partial(denoise, gain="log_mmse"),
+            version=2,
         ),
         Preparation(
             name="madd",

@@ -147,7 +147,12 @@ def _extract(
     kept = Store(
         (store or cache_folder()) / f"{chosen.folder}-{level}-{fingerprint}",
         chosen.columns(level),
-        {"features": chosen.name, "level": level, "units": list(chosen.units(level))},
+        {
+            "features": chosen.name,
+            "level": level,
+            "units": list(chosen.units(level)),
+            "fingerprint": fingerprint,
+        },
     )
     clips, failures = _keyed(manifest, partial(_hashed, jobs=jobs, engine=engine, address=address))
     # Of our clips alone: the store may hold many times as many.

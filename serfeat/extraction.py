@@ -67,7 +67,7 @@ class Extraction:
         """The features as a table: one row per clip, or per frame with a `time` level."""
         columns = list(self.features.columns(self.level))
         if isinstance(self.values, Sequences):
-            index = frame_index(self.index, list(self.values.lengths), self.features.hop)
+            index = frame_index(self.index, list(self.values.lengths), self.features.hop_s)
             return pd.DataFrame(self.values.values, index=index, columns=columns)
         return pd.DataFrame(self.values, index=self.index, columns=columns)
 
@@ -94,7 +94,7 @@ class Extraction:
             "level": self.level,
             "fingerprint": self.features.fingerprint(self.level),
             "sr": self.features.sr,
-            "hop_s": self.features.hop,
+            "hop_s": self.features.hop_s,
             "licence": self.features.licence,
             "descriptors": list(self.features.descriptors),
             "prepare": list(self.features.prepare),

@@ -33,12 +33,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from serfeat.errors import FeatureError
+from serfeat.errors import FeatureError, SerfeatError
 from serfeat.extract import Extraction, Failure
 from serfeat.feature_sets import feature_set
 from serfeat.features import FeatureSet, Level
 from serfeat.files import sha256
 from serfeat.manifest import Manifest
+from serfeat.store.tables import require_as_written, require_ended
 from serfeat.table import INDEX, clip_index
 from serfeat.types import Reals
 
@@ -110,8 +111,9 @@ class GivenSet(FeatureSet):
             fix="train on one of serfeat's feature sets to predict from audio",
         )
 
-    def fingerprint(self, level: Level) -> str:
+    def fingerprint(self, level: Level, *, libraries: bool = True) -> str:
         """16 hex digits that change with the file."""
+        del libraries  # none has a part in it
         return hashlib.sha256(f"{self.digest} {level}".encode()).hexdigest()[:16]
 
 
@@ -161,6 +163,7 @@ def read_given(
     FeatureError : no such file, neither CSV nor Parquet, no column `file`, a clip twice, columns
         that are no numbers, infinite numbers, no columns, rows of clips that the manifest does not
         have, frames asked for.
+    StoreError : a CSV that was cut: no newline at its end, or fewer rows than its side-car says.
     """
     began = time.perf_counter()
     path = folder / features.removeprefix(PREFIX)
@@ -232,7 +235,9 @@ def _read(path: Path) -> pd.DataFrame:
         if path.suffix.casefold() == ".parquet":
             flat = pd.read_parquet(path)
         elif path.suffix.casefold() == ".csv":
+            require_ended(path)
             flat = pd.read_csv(path, dtype={"file": str})
+            require_as_written(path, len(flat))
         else:
             raise FeatureError(
                 f"{path.suffix or 'no suffix'!r} is no table",
@@ -241,7 +246,7 @@ def _read(path: Path) -> pd.DataFrame:
                 fix="give a .csv or .parquet file",
             )
     except (ValueError, OSError) as error:
-        if isinstance(error, FeatureError):
+        if isinstance(error, SerfeatError):
             raise
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FeatureError(f"cannot be read ({first})", where=path, code="unreadable") from error

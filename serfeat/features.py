@@ -45,8 +45,8 @@ BLOCK = 8192  # frames whose deltas are computed at a time
 ENCODER = "encoder:"
 ENCODER_FUNCTIONALS = ("mean", "std")
 
-# Goes up when the arithmetic of functionals, deltas or of their order changes.
-VERSION = 4
+# Goes up when the arithmetic of functionals, deltas or of their order changes, or `serfeat.reach`.
+VERSION = 5
 
 # s of voice below which what is said of it rests on next to nothing
 LITTLE_VOICE = 0.100
@@ -64,7 +64,7 @@ class FeatureSet:
     functionals : of the columns themselves.
     delta_functionals : of their deltas, whose mean says next to nothing.
     sr : Hz, the working rate that every clip is resampled to.
-    hop : s between frames.
+    hop : s between frames, as asked for; `hop_s` is what it is.
     external : name of an openSMILE set that makes the columns instead of our descriptors.
     prepare : keys of `serfeat.denoise.PREPARATIONS`, applied to the samples first, in this order;
         they change samples and never time.
@@ -265,7 +265,7 @@ class FeatureSet:
         """(rows, columns) of the encoder, at either level."""
         positions = encoder.positions(x, self.sr)
         if level == "lld" and self.chosen:
-            return encoder.frames(positions, 1 + len(x) // round(self.hop * self.sr), self.hop)
+            return encoder.frames(positions, 1 + len(x) // round(self.hop * self.sr), self.hop_s)
         if not len(positions):
             positions = np.full((1, positions.shape[1]), np.nan, dtype=np.float32)
         if level == "lld":
@@ -287,7 +287,7 @@ class FeatureSet:
         if self.smooth > 1:
             own = moving_average(own, self.smooth)
         if flags is not None and whole.peak > 0 and whole.knows("pitch"):
-            heard = float(pitch(whole).voiced.sum()) * self._hop
+            heard = float(pitch(whole).voiced.sum()) * self.hop_s
             flags += [f"voiced for {1e3 * heard:.0f} ms only"] if heard < LITTLE_VOICE else []
         if level == "lld":
             beside = np.empty((len(own), self.deltas * own.shape[1]), dtype=own.dtype)
@@ -314,7 +314,7 @@ class FeatureSet:
             for order in range(1 + self.deltas):
                 names = self.delta_functionals if order else self.functionals
                 contours = delta(contours) if order else contours
-                rows[order].append(apply(contours, self._hop, names, voiced=voiced))
+                rows[order].append(apply(contours, self.hop_s, names, voiced=voiced))
         return [part for order in rows for part in order]
 
     @cached_property
@@ -350,8 +350,8 @@ class FeatureSet:
         return [i for name, i in places.items() if means_something(name)]
 
     @property
-    def _hop(self) -> float:
-        """Seconds between frames, as a whole number of samples makes it."""
+    def hop_s(self) -> float:
+        """Seconds between frames: `hop` in whole samples, which 11 025 Hz has no 10 ms of."""
         return round(self.hop * self.sr) / self.sr
 
     def _described(self, st: ShortTime) -> Floats:
@@ -385,8 +385,14 @@ class FeatureSet:
         trim()  # what the stretches took is of no use to what comes after them
         return out
 
-    def fingerprint(self, level: Level) -> str:
-        """16 hex digits that change with every setting, descriptor version and library."""
+    def fingerprint(self, level: Level, *, libraries: bool = True) -> str:
+        """16 hex digits that change with every setting, descriptor version and library.
+
+        Parameters
+        ----------
+        libraries : False: the versions of other packages take no part. What is equal then is
+            computed by the same rules, if not to the last bit.
+        """
         settings: dict[str, Any] = {
             "set": self.name if self.external else "",
             "external": self.external,
@@ -400,14 +406,17 @@ class FeatureSet:
                 [d.name, d.version, sorted((k, repr(v)) for k, v in d.params.items())]
                 for d in self.chosen
             ],
-            "libraries": _libraries(self._computed_by()),
         }
+        if libraries:
+            settings["libraries"] = _libraries(self._computed_by())
         if not self.external:
             settings["columns"] = self.columns(level)  # also when only the rule for them changes
         if self.smooth > 1:
             settings["smooth"] = self.smooth
         if self.encoder is not None:
-            settings["encoder"] = self.encoder.fingerprint()
+            theirs = self.encoder.fingerprint()
+            left_out = () if libraries else ("libraries",)
+            settings["encoder"] = {k: v for k, v in theirs.items() if k not in left_out}
         if self.augment is not None:
             settings["augment"] = self.augment.identity
         if self.fit:

@@ -2,12 +2,21 @@
 
 A telephone call of 8 kHz has nothing above 4 kHz. Resampled to the working rate of a set it gives a
 number for every column, and some of these numbers describe the empty upper half: a cepstrum whose
-upper bands hold rounding noise, a fourth formant found at the edge. They are NaN, as all that is
-undefined, and the recording has a flag. A set at the recording's own rate (``--sr 8000``) has the
-columns again, of the bands that there are.
+upper bands hold rounding noise, formants of which some lie in the empty band. They are NaN, as all
+that is undefined, and the recording has a flag. A set at the recording's own rate (``--sr 8000``)
+has the columns again, of the bands that there are; not those defined by a band that ends above.
 
-What is measured of the sound that is there (level, pitch, the first three formants, the moments of
-the spectrum) stays.
+Linear prediction of formants takes five from a band of 5.5 kHz. With nothing above 4 kHz a pole or
+two model the emptiness and the others move: in voiced frames of EMO-DB at 8 kHz, the default set
+missed what it finds in the recordings of 16 kHz by 14, 196 and 617 Hz in the median (F1, F2, F3),
+and by more than 20 % in 19, 38 and 54 % of the frames; a tenth of the F1 were off by 590 Hz and
+more. With ``--sr 8000`` it is 10, 42 and 66 Hz, and 14 % of the frames. So all formants go, and
+with them their bandwidths, their levels and H1-A3, which ask for the same poles. Cepstral peak
+prominence takes the logarithm of the band up to 5 kHz. openSMILE's formants bear an empty band: the
+means of clips differed by less than 7 Hz.
+
+What is measured of the sound that is there (level, pitch, H1-H2, the moments of the spectrum)
+stays.
 
 Contents
 --------
@@ -40,8 +49,10 @@ _MEL_EDGES = mel_to_hz(np.linspace(_LOW, _HIGH, 28)[2:], scale="htk").round(6)
 REACH: dict[str, float] = {
     **dict.fromkeys(("mfcc_", "teo_mfcc_"), 8_000.0),
     **dict.fromkeys(("lpc_", "lpcc_", "lsf_", "plp_", "rasta_plp_", "plp_erb_"), WHOLE),
-    **dict.fromkeys(("f4_hz", "f5_hz", "b4_hz", "b5_hz"), 5_000.0),
-    **dict.fromkeys(("alpha_ratio_db", "hammarberg_db"), 5_000.0),
+    **{f"{v}{k}_hz": 5_500.0 for k in range(1, 6) for v in "fb"},
+    **dict.fromkeys(("f1_level_db", "f2_level_db", "f3_level_db", "h1_a3_db"), 5_500.0),
+    **dict.fromkeys(("cpp_db", "cpps_db"), 5_000.0),
+    **dict.fromkeys(("alpha_ratio_db", "hammarberg_db", "spectral_flux"), 5_000.0),
     **dict.fromkeys(("spectral_flatness", "spectral_entropy"), WHOLE),
     **{f"teo_cb_{k + 1}": float(edge) for k, edge in enumerate(BAND_EDGES[1:])},
     **dict.fromkeys(("mfcc_sma", "pcm_fftMag_mfcc"), 8_000.0),

@@ -5,9 +5,11 @@ research only. This one is ours and Apache-2.0. Every column of eGeMAPS has a co
 its order, with our name; what they share differs from column to column:
 
 "same"   : one definition, one setting. What differs is our grid, which has a frame more at either
-           end of the clip, and, where voiced frames are counted, which frames these are.
+           end of the clip.
 "method" : one quantity, found by two methods: F0 and its course, jitter and shimmer, formant
-           frequencies, H1-A3, alpha ratio, segments. They agree as far as the methods do.
+           frequencies, H1-A3, alpha ratio, segments; and all of voiced or of unvoiced frames
+           alone, which are other frames and smoothed at another step (see below). They agree as
+           far as the methods do.
 "name"   : another quantity, or one measured so differently that the numbers do not compare:
            openSMILE computes something else than its name (and [1]) says, we what the name says.
 
@@ -26,6 +28,10 @@ Where openSMILE departs from [1], and we do not
   band begins at 0 Hz, not at 50.
 * Voiced frames (``V``, ``UV``): F0 is that of 60 ms, the spectrum that of the first 20 of these:
   the voicing comes 20 ms late. Ours belongs to the frame.
+* The same columns: openSMILE chooses the frames first and then smooths over three of them that are
+  not 0, so that no unvoiced neighbour has a part in a voiced frame; ours are smoothed as all frames
+  are, then chosen. Beside the voicing this moves the means of 20 sentences of EMO-DB by 1 to 7 %,
+  0.15 of their standard deviation at most.
 * Undefined is 0; here it is NaN.
 
 A coefficient of variation (``cv``, openSMILE's ``stddevNorm``) divides by a mean that lies near 0
@@ -139,19 +145,19 @@ _CONTOURS: tuple[tuple[str, str, str, _Functionals, Relation], ...] = (
     ("F3amplitudeLogRelF0_sma3nz", "f3_level_db", "", _BOTH, "name"),
     # defined in every frame
     ("alphaRatioV_sma3nz", "alpha_ratio_db", "_voiced", _BOTH, "method"),
-    ("hammarbergIndexV_sma3nz", "hammarberg_db", "_voiced", _BOTH, "same"),
+    ("hammarbergIndexV_sma3nz", "hammarberg_db", "_voiced", _BOTH, "method"),
     ("slopeV0-500_sma3nz", "slope_0_500", "_voiced", _BOTH, "name"),
     ("slopeV500-1500_sma3nz", "slope_500_1500", "_voiced", _BOTH, "name"),
-    ("spectralFluxV_sma3nz", "spectral_flux", "_voiced", _BOTH, "same"),
-    ("mfcc1V_sma3nz", "mfcc_1", "_voiced", _BOTH, "same"),
-    ("mfcc2V_sma3nz", "mfcc_2", "_voiced", _BOTH, "same"),
-    ("mfcc3V_sma3nz", "mfcc_3", "_voiced", _BOTH, "same"),
-    ("mfcc4V_sma3nz", "mfcc_4", "_voiced", _BOTH, "same"),
+    ("spectralFluxV_sma3nz", "spectral_flux", "_voiced", _BOTH, "method"),
+    ("mfcc1V_sma3nz", "mfcc_1", "_voiced", _BOTH, "method"),
+    ("mfcc2V_sma3nz", "mfcc_2", "_voiced", _BOTH, "method"),
+    ("mfcc3V_sma3nz", "mfcc_3", "_voiced", _BOTH, "method"),
+    ("mfcc4V_sma3nz", "mfcc_4", "_voiced", _BOTH, "method"),
     ("alphaRatioUV_sma3nz", "alpha_ratio_db", "_unvoiced", _MEAN, "method"),
-    ("hammarbergIndexUV_sma3nz", "hammarberg_db", "_unvoiced", _MEAN, "same"),
+    ("hammarbergIndexUV_sma3nz", "hammarberg_db", "_unvoiced", _MEAN, "method"),
     ("slopeUV0-500_sma3nz", "slope_0_500", "_unvoiced", _MEAN, "name"),
     ("slopeUV500-1500_sma3nz", "slope_500_1500", "_unvoiced", _MEAN, "name"),
-    ("spectralFluxUV_sma3nz", "spectral_flux", "_unvoiced", _MEAN, "same"),
+    ("spectralFluxUV_sma3nz", "spectral_flux", "_unvoiced", _MEAN, "method"),
 )
 
 # Of the whole clip: openSMILE's column, ours.

@@ -15,6 +15,7 @@ from serfeat.conditions.crowd import _samples, crowd_of
 from serfeat.conditions.disturbance import active_level
 from serfeat.conditions.kinds import KINDS, RANGES
 from serfeat.corpora import read_corpus
+from serfeat.denoise import PREPARATIONS
 from serfeat.errors import FeatureError, ManifestError, UnknownNameError
 from serfeat.extract import extract
 from serfeat.feature_sets import feature_set
@@ -268,7 +269,7 @@ def test_the_cache_key(speech: Manifest) -> None:
         Condition(kind="babble", snr=10).among(speech),
     ]
     assert len({c.identity for c in [base, *others]}) == 10
-    assert others[3].identity.endswith("[1, 1]")
+    assert others[3].identity.endswith(f"[1, {PREPARATIONS['mmse'].version}]")
     version = Version(2, noise=(5, 20))
     assert version.identity == repr(version)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,19 @@ def test_a_changed_recording_is_computed_anew(tmp_path: Path) -> None:
     after = extract(folder, "prosody", store=tmp_path / "s")
     assert after.table[column].tolist() == pytest.approx([250, 250], rel=1e-3)
     assert after.computed == 0  # that content was known under another name
+
+
+@pytest.mark.parametrize("sr", [11_025, 16_000, 22_050])
+def test_frames_are_dated_by_the_samples_between_them(sr: int, tmp_path: Path) -> None:
+    """Seen to fail: 10 ms at 11 025 Hz are 110 samples, and a click at 19 s was dated 19.04 s."""
+    x = np.zeros(20 * sr)
+    x[19 * sr : 19 * sr + 200] = 0.5 * np.sin(np.arange(200))
+    sf.write(tmp_path / "click.wav", x, sr)
+    energy = replace(feature_set("energy"), sr=sr)
+    found = extract(tmp_path, energy, level="lld", store=tmp_path / "s")
+    loudest = found.table["rms_db"].idxmax()[-1]
+    assert loudest.total_seconds() == pytest.approx(19, abs=0.025)
+    assert found.provenance["hop_s"] == round(0.01 * sr) / sr
 
 
 def test_every_setting_changes_the_key() -> None:

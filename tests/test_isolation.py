@@ -20,7 +20,7 @@ import soundfile as sf
 from serfeat import clips as clips_module
 from serfeat.clips import recalled, remembered, software
 from serfeat.engines import Interrupt, lost, run, worker_memory
-from serfeat.errors import MissingExtraError, StoreError, UnknownNameError
+from serfeat.errors import AudioError, MissingExtraError, StoreError, UnknownNameError
 from serfeat.extract import extract
 from serfeat.store import Store
 
@@ -65,7 +65,7 @@ def test_one_bad_task_costs_one_result() -> None:
     }
     assert "exit code 7" in lost(results[1])[1]
     assert "SIGSEGV" in lost(results[3])[1]
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 120  # a slow machine takes 30; what hangs does so for ever
 
 
 def test_one_job_can_have_a_process_to_itself() -> None:
@@ -289,13 +289,92 @@ def test_failures_are_not_tried_again(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_what_may_pass_is_tried_again(tmp_path: Path) -> None:
     """A crash, a file that was written to: they say nothing about the recording."""
     clip = clips_module.Clip("a.wav", tmp_path / "a.wav", 0.0, float("nan"), "k")
-    for stage, reason in (("worker", "crash"), ("read", "changed"), ("read", "permission")):
+    for stage, reason in (
+        ("worker", "crash"), ("read", "changed"), ("read", "permission"), ("read", "memory"),
+    ):  # fmt: skip
         assert remembered(clip, clip.failure(stage, reason, "words")) is None
     kept = remembered(clip, clip.failure("read", "too-short", f"{tmp_path}/a.wav: short"))
     assert kept is not None
     assert kept.by == software()
     assert str(tmp_path) not in kept.message
     assert recalled(clip, kept).message == f"{tmp_path}/a.wav: short"
+
+
+class _FailingDisk:
+    """What libsndfile makes of a disk that does not answer: an end before the end, or an error.
+
+    Parameters
+    ----------
+    fails : how many times, from the first reading on.
+    """
+
+    def __init__(self, monkeypatch, fails: int, *, quietly: bool) -> None:
+        self.left, self.quietly, self.whole = fails, quietly, sf.SoundFile.read
+        disk = self
+        monkeypatch.setattr(sf.SoundFile, "read", lambda s, *a, **k: disk.read(s, *a, **k))
+
+    def read(self, sound: sf.SoundFile, frames: int = -1, **options: object) -> np.ndarray:
+        if not self.left:
+            return self.whole(sound, frames, **options)
+        self.left -= 1
+        if self.quietly:
+            part = self.whole(sound, frames - frames // 200, **options)
+            sound.seek(0, sf.SEEK_END)
+            return part
+        raise sf.LibsndfileError(2)
+
+
+@pytest.mark.parametrize("quietly", [False, True], ids=["an error", "an early end"])
+def test_a_disk_that_fails_once(quietly: bool, tmp_path: Path, monkeypatch) -> None:
+    """Seen to fail: "corrupt" was remembered for ever, 0.5 % less was taken with a flag."""
+    source = tmp_path / "speech"
+    source.mkdir()
+    sf.write(source / "a.flac", 0.1 * np.random.default_rng(0).standard_normal(16_000), 16_000)
+    with monkeypatch.context() as patch:
+        _FailingDisk(patch, 1, quietly=quietly)
+        found = extract(source, "zcr", store=tmp_path / "s")
+    assert (found.failures, found.flags, found.seconds_of_audio) == ((), ("",), 1.0)
+
+
+def test_a_disk_that_fails(tmp_path: Path, monkeypatch) -> None:
+    """The bytes cannot be read, or are others: nothing is remembered. Seen to fail: corrupt was."""
+    source = tmp_path / "speech"
+    source.mkdir()
+    sf.write(source / "a.flac", 0.1 * np.random.default_rng(0).standard_normal(16_000), 16_000)
+
+    def no_answer(path: Path) -> str:
+        raise AudioError("cannot be read", where=path, code="io", fix="check the disk")
+
+    for answer, reason in ((no_answer, "io"), (lambda _: "f00", "changed")):
+        with monkeypatch.context() as patch:
+            _FailingDisk(patch, 99, quietly=False)
+            patch.setattr(clips_module, "content_hash", _second(answer))
+            (failure,) = extract(source, "zcr", store=tmp_path / "s").failures
+        assert failure.reason == reason
+    assert extract(source, "zcr", store=tmp_path / "s").failures == ()
+
+
+def _second(answer):
+    """content_hash that answers as it should when the key is made, and otherwise later."""
+    true, asked = clips_module.content_hash, []
+
+    def content_hash(path: Path) -> str:
+        asked.append(path)
+        return true(path) if len(asked) == 1 else answer(path)
+
+    return content_hash
+
+
+def test_what_is_damaged_is_remembered(tmp_path: Path, monkeypatch) -> None:
+    """It was read twice, the same was found: not a third time."""
+    source = tmp_path / "speech"
+    source.mkdir()
+    sf.write(source / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(16_000), 16_000)
+    (source / "a.wav").write_bytes((source / "a.wav").read_bytes()[:20_000])
+    (first,) = extract(source, "zcr", store=tmp_path / "s").failures
+    assert first.reason == "truncated"
+    monkeypatch.setattr(clips_module, "load_audio", None)
+    assert extract(source, "zcr", store=tmp_path / "s").failures == (first,)
 
 
 def test_a_recording_that_changes_meanwhile(tmp_path: Path, monkeypatch) -> None:

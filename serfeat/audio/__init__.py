@@ -37,6 +37,7 @@ from serfeat.audio.decoding import (
     first_pass,
     one_channel,
     opened,
+    require_as_many,
     streamed,
 )
 from serfeat.audio.pyav import EXACT, KINDS, LOSSY
@@ -394,10 +395,13 @@ def _signal(
         # Anti-phase stereo mixes to silence; then the louder channel is taken.
         louder = Heard(found.power)
         kept = one_channel(read, louder, channel, keep=not long)
+        require_as_many(read, found.n, louder.n)
         found = louder
     flags += mix_flags + _quality(found, rate, target)
     x = streamed(read, channel, found.n, target) if kept is None else kept
-    y = _levelled(x, found, overload, read.path)
+    y, offset = _levelled(x, found, overload, read.path)
+    if offset:
+        flags += ("constant offset (DC)",)
     if found.peak > 1.0:
         how = "limited" if overload == "clip" else "scaled down"
         flags += (f"{how} from a peak of {found.peak:.3g}",)
@@ -420,27 +424,32 @@ def _channel(channels: int, found: Heard) -> tuple[int | None, tuple[str, ...]]:
     return None, flags
 
 
-def _offset(found: Heard) -> float:
-    """Mean of the signal where it is an offset (5 % of the peak), else 0."""
-    mean = found.total / max(found.n, 1)
-    return mean if abs(mean) > 0.05 * found.peak else 0.0
+def _levelled(x: Reals, found: Heard, overload: Overload, path: Path) -> tuple[Reals, float]:
+    """Bring the samples into [-1, 1] and take off a constant offset; in place where it can be.
 
-
-def _levelled(x: Reals, found: Heard, overload: Overload, path: Path) -> Reals:
-    """Bring the samples into [-1, 1] and take off a constant offset; in place where it can be."""
-    if found.peak > 1.0:
+    Returns
+    -------
+    (n,) samples, and what was taken off: their mean where it is above 5 % of the peak, else 0.
+    """
+    mean, peak = found.total / max(found.n, 1), found.peak
+    if peak > 1.0:
         if overload == "error":
             raise AudioError(
-                f"samples reach {found.peak:.3g}, expected at most 1",
+                f"samples reach {peak:.3g}, expected at most 1",
                 where=path,
                 code="overload",
                 fix="choose the policy 'peak' or 'clip', or export it again",
             )
-        x = np.clip(x, -1, 1, out=x) if overload == "clip" else np.divide(x, found.peak, out=x)
-    if offset := _offset(found):
-        x = np.subtract(x, offset / max(found.peak, 1.0), out=x)
-        x = np.divide(x, max(1.0, float(x.max()), -float(x.min())), out=x)
-    return x
+        if overload == "clip":
+            x = np.clip(x, -1, 1, out=x)
+            mean = float(x.mean(dtype=np.float64))  # what was cut off had its part in the mean
+        else:
+            x, mean = np.divide(x, peak, out=x), mean / peak
+        peak = 1.0
+    if abs(mean) <= 0.05 * peak:
+        return x, 0.0
+    x = np.subtract(x, mean, out=x)
+    return np.divide(x, max(1.0, float(x.max()), -float(x.min())), out=x), mean
 
 
 def _quality(found: Heard, rate: int, target: int) -> tuple[str, ...]:
@@ -454,8 +463,6 @@ def _quality(found: Heard, rate: int, target: int) -> tuple[str, ...]:
     # is only a peak-normalised recording.
     if found.plateau > 0.001 * found.n:
         flags.append(f"clipped {100 * found.plateau / found.n:.1f} %")
-    if _offset(found):
-        flags.append("constant offset (DC)")
     return tuple(flags)
 
 

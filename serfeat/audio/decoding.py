@@ -11,6 +11,7 @@ Contents
 `Reading`           : a segment of it, as blocks.
 `Heard`             : what a pass has found.
 `first_pass`, `one_channel`, `streamed` : the passes.
+`require_as_many`   : that a second pass found what the first did.
 
 Sources: libsndfile 1.2.2 through python-soundfile; mpg123 inside it; soxr.
 """
@@ -41,6 +42,7 @@ __all__ = [
     "first_pass",
     "one_channel",
     "opened",
+    "require_as_many",
     "streamed",
 ]
 
@@ -267,19 +269,40 @@ def one_channel(read: Reading, found: Heard, channel: int, *, keep: bool) -> Rea
     return np.concatenate(parts) if keep else None
 
 
+def require_as_many(read: Reading, before: int, now: int) -> None:
+    """Refuse a second pass that found another number of samples than the first.
+
+    Raises
+    ------
+    AudioError : with the code corrupt: mpg123 finds its place in a damaged file once here and once
+        there, or the disk gave it less.
+    """
+    if now != before:
+        raise AudioError(
+            f"read twice, it gave {before} samples and then {now}",
+            where=read.path,
+            code="corrupt",
+            fix="copy the recording again",
+        )
+
+
 def streamed(read: Reading, channel: int | None, n: int, target: int) -> Reals:
     """Decode and resample block by block: a long recording is in memory at its new rate alone."""
     import soxr
 
     rate = int(read.sound.samplerate)
     out = of_pages(round(n * target / rate) + 2)
-    done = 0
+    done = heard = 0
     stream = soxr.ResampleStream(rate, target, 1, dtype="float32", quality="HQ")
     for part in read.mixed(channel):
+        heard += len(part)
+        if heard > n:  # there is no place for it
+            break
         piece = part.astype(np.float32, copy=False)
         y = piece if rate == target else stream.resample_chunk(piece)
         out[done : done + len(y)] = y
         done += len(y)
+    require_as_many(read, n, heard)
     if rate != target:
         y = stream.resample_chunk(np.empty(0, dtype=np.float32), last=True)
         out[done : done + len(y)] = y

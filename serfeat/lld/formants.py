@@ -15,7 +15,8 @@ Trust
 -----
 F1 is drawn to the nearest harmonic, by up to 40 Hz at F0 = 200 Hz. The ceiling should fit the
 speaker: `CEILINGS`. An empty upper band (telephone, MP3) renumbers the formants, in this and in
-every other linear-prediction method; so does a nasal. `track` repairs the numbering where
+every other linear-prediction method; so does a nasal. Of a recording below 11 kHz a set at a higher
+rate gives NaN (`serfeat.reach`): analyse it at its own rate. `track` repairs the numbering where
 neighbours in time agree on it.
 
 Contents

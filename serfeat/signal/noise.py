@@ -43,7 +43,7 @@ from serfeat.errors import FeatureError
 from serfeat.jit import COMPILED, jit
 from serfeat.types import Floats
 
-__all__ = ["FASTEST", "QUIETEST", "Tracker", "first_noise", "noise_psd", "track"]
+__all__ = ["FASTEST", "LOOK_S", "QUIETEST", "Tracker", "first_noise", "noise_psd", "track"]
 
 # 0.8 and 0.9 at the authors' hop of 16 ms are these time constants.
 LEVEL_S = 0.0717  # s, of lambda

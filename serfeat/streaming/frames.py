@@ -140,7 +140,7 @@ class Stream:
         reach = reach_of(d.name for d in self._described)
         self._pitch = PitchPath(rate, self._hop, round(lag / self.hop)) if reach.pitch else None
         before, after = samples_of(reach.before, rate), samples_of(reach.after, rate)
-        self._before, self._after = -(-before // self._hop), after
+        self._before, self._after = -(-before // self._hop) + reach.frames, after
         self._mean, self._peak = mean, 1.0 if peak is None else peak
         self._level = None
         if peak is None and self._pitch is not None:  # without F0 nothing asks for the peak

@@ -34,6 +34,7 @@ class Reach:
     Parameters
     ----------
     before, after : s.
+    frames : frames before its own that it compares it with, whatever the hop.
     pitch : whether it needs F0, and so waits for its decision.
     tolerance : 0: the same bits as from the file; else the largest difference, as a part of the
         column's largest value, that the order of additions makes.
@@ -43,6 +44,7 @@ class Reach:
     after: float
     pitch: bool = False
     tolerance: float = 0.0
+    frames: int = 0
 
 
 # Three periods of 75 Hz, which the autocorrelation of `serfeat.signal.pitch` looks at.
@@ -75,8 +77,8 @@ STREAMABLE: dict[str, Reach] = {
     "hnr_ac": Reach(0.020, 0.020, pitch=True),
     "cpp": Reach(0.050, 0.050, tolerance=1e-6),
     # The flux compares a frame with the one before it.
-    "spectral": Reach(0.0225, 0.0125, tolerance=1e-9),
-    "spectral_20ms": Reach(0.020, 0.010, tolerance=1e-9),
+    "spectral": Reach(0.0125, 0.0125, tolerance=1e-9, frames=1),
+    "spectral_20ms": Reach(0.010, 0.010, tolerance=1e-9, frames=1),
     "harmonics": Reach(0.040, 0.040, pitch=True, tolerance=1e-9),
     "samples": Reach(0.0, 0.010),
 }
@@ -124,6 +126,7 @@ def reach_of(names: Iterable[str]) -> Reach:
         max((r.after for r in found), default=0.0),
         any(r.pitch for r in found),
         max((r.tolerance for r in found), default=0.0),
+        max((r.frames for r in found), default=0),
     )
 
 
