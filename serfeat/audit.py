@@ -25,11 +25,13 @@ import pandas as pd
 
 from serfeat.audio import USUAL, Limits
 from serfeat.compare import extract_all
+from serfeat.compare.reading import FINDING, read_folds, read_lint, read_record
 from serfeat.compare.seal import changed
 from serfeat.errors import SplitError, StoreError
 from serfeat.files import passing_folder
 from serfeat.lint import (
     LINTS,
+    UNSEEN,
     Contender,
     Division,
     Evidence,
@@ -39,7 +41,9 @@ from serfeat.lint import (
     as_text,
     clean,
     evidence_of_comparison,
+    gravest_first,
     lint,
+    unseen,
 )
 from serfeat.listening import recordings
 from serfeat.manifest import Manifest
@@ -54,13 +58,9 @@ __all__ = ["lint_any", "lint_recipe", "lint_run", "recordings"]
 
 _Folds = dict[str, tuple[list[Fold], str]]
 
-# What a run's folder does not hold: these findings come from the lint of the comparison itself.
-_OF_FEATURES = {
-    kind
-    for kind, check in LINTS.items()
-    if check.function.__module__.rsplit(".", 1)[-1] in ("tables", "codes")
-}
-_OF_AUDIO = {"identical-audio", "near-identical-audio", "duplicates-in-test"}
+# What a run's folder does not hold (features, and how near two recordings are to each other): these
+# findings come from the lint of the comparison itself.
+_HIDDEN = UNSEEN["features-unseen"] | {"near-identical-audio"}
 
 
 def lint_recipe(
@@ -112,7 +112,8 @@ def lint_recipe(
         evidence = evidence_of_comparison(
             manifest.rows, plan, folds_of, extractions, recordings=facts, twins=twins
         )
-        return broken + lint(evidence)
+        unheard = [] if listen else [unseen("audio-unseen", str(recipe))]
+        return broken + lint(evidence) + unheard
 
 
 def _folds(manifest: Manifest, plan: Plan) -> tuple[list[Finding], Plan, _Folds]:
@@ -165,46 +166,36 @@ def lint_run(folder: Path) -> list[Finding]:
         scores=_scores(folder),
         changed=changed(folder),
     )
-    unseen = _OF_FEATURES | (_OF_AUDIO if not (evidence.text("content") != "").any() else set())
-    found = lint(evidence, kinds=[k for k in LINTS if k not in unseen])
+    heard = bool((evidence.text("content") != "").any())
+    hidden = _HIDDEN if heard else _HIDDEN | UNSEEN["audio-unseen"]
+    found = lint(evidence, kinds=[k for k in LINTS if k not in hidden])
     if before is None:
-        words = (
-            "the run has no lint of its own: its features and recordings were not looked at; "
-            "lint the recipe, or run the comparison again"
-        )
-        return [*found, Finding("features-unseen", "warning", str(folder), words)]
-    kept = [Finding(**f) for f in before["findings"] if f["kind"] in unseen]
-    order = ("leak", "warning", "note")
-    return sorted([*found, *kept], key=lambda f: order.index(f.severity))
+        return [*found, *(unseen(kind, str(folder)) for kind in UNSEEN)]
+    written = [{word: f[word] for word in FINDING} for f in before["findings"]]
+    kept = [Finding(**f) for f in written if f["kind"] in hidden | set(UNSEEN)]
+    if not heard and "audio-unseen" not in {f.kind for f in kept}:
+        kept.append(unseen("audio-unseen", str(folder)))
+    return gravest_first([*found, *kept])
 
 
 def _read_run(
     folder: Path,
 ) -> tuple[dict[str, Any], dict[str, pd.DataFrame], dict[str, Any], dict[str, Any] | None]:
     """run.json, the tables that are there, folds.json and lint.json."""
+    info = read_record(folder)
     try:
-        info = _json(folder / "run.json")
         names = ("predictions", "history", "tuning", "rows")
         tables = {n: pd.read_parquet(p) for n in names if (p := folder / f"{n}.parquet").is_file()}
-        made = _json(folder / "folds.json") if (folder / "folds.json").is_file() else {}
-        before = _json(folder / "lint.json") if (folder / "lint.json").is_file() else None
-        lacking = [n for n in ("entries", "protocols") if n not in info]
-        if "predictions" not in tables or lacking:
-            raise StoreError(
-                f"no {' and no '.join(lacking or ['predictions.parquet'])}",
-                where=folder,
-                code="incomplete-run",
-                fix="run the comparison again",
-            )
     except (OSError, ValueError) as error:
-        if isinstance(error, StoreError):
-            raise
         raise StoreError(str(error), where=folder, code="unreadable-run") from error
-    return info, tables, made, before
-
-
-def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    if "predictions" not in tables:
+        raise StoreError(
+            "no predictions.parquet",
+            where=folder,
+            code="incomplete-run",
+            fix="run the comparison again",
+        )
+    return info, tables, read_folds(folder), read_lint(folder)
 
 
 def _rows(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -231,15 +222,22 @@ def _divisions(
         apart: tuple[str, ...] = ("speaker",) if protocol["speaker_independent"] else ()
         apart += (*(known.apart if known else ()), *map(str, info.get("disjoint", ())))
         if key in made:
-            sides = [_sides(f) for f in made[key]]
+            sides = [_sides(f, len(rows)) for f in made[key]]
         else:
             sides = _guessed(rows, predictions[predictions["protocol"] == key])
         found.append(Division(key, tuple(sides), tuple(dict.fromkeys(apart))))
     return tuple(found)
 
 
-def _sides(fold: Mapping[str, Any]) -> Sides:
-    parts = [np.array(fold.get(n, []), dtype=np.int64) for n in ("train", "test", "validation")]
+def _sides(fold: Mapping[str, Any], n: int) -> Sides:
+    parts = [np.array(fold.get(s, []), dtype=np.int64) for s in ("train", "test", "validation")]
+    for part in parts:
+        if len(outside := part[(part < 0) | (part >= n)]):
+            raise StoreError(
+                f"folds.json: fold {fold['name']} has row {outside[0]}, expected 0 to {n - 1}",
+                code="incomplete-run",
+                fix="run the comparison again",
+            )
     return Sides(str(fold["name"]), *parts)
 
 

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from serfeat.allocator import keep_freed_memory
-from serfeat.audio import MIN_DURATION, USUAL, Limits, content_hash, load_audio
+from serfeat.audio import MIN_DURATION, USUAL, Audio, Limits, content_hash, load_audio
 from serfeat.audio.pyav import available
 from serfeat.engines import lost, time_budget
 from serfeat.errors import AudioError, SerfeatError, printable
@@ -49,8 +49,14 @@ COMPILING = 600.0  # s for a worker to get ready
 
 # Failures that lie in the machine, not in the recording: they are tried again in the next run.
 PASSING = frozenset(
-    {"changed", "missing", "permission", "not-a-file", "bad-path", "missing-extra", "io", ""}
+    {
+        *("changed", "missing", "permission", "not-a-file", "bad-path"),
+        *("missing-extra", "memory", "io", ""),
+    }
 )
+
+# What a decoder also says when the disk did not give it a piece of a good recording.
+DOUBTFUL = frozenset({"corrupt", "truncated", "bad-header", "not-audio", "no-samples"})
 
 
 @dataclass(frozen=True)
@@ -180,12 +186,7 @@ def _compute(clip: Clip, features: FeatureSet, level: Level) -> Row | Failure:
     least, per_second = BUDGET
     stage = "read"
     try:
-        end = None if np.isnan(clip.end) else clip.end
-        with time_budget(least):
-            audio = load_audio(
-                clip.path, sr=features.sr, start=clip.start, end=end,
-                max_duration=clip.limits.max_duration, allow_truncated=clip.limits.allow_truncated,
-            )  # fmt: skip
+        audio = _heard(clip, features.sr)
         _same_file(clip)
         seconds = len(audio.x) / audio.sr
         if seconds < MIN_DURATION:
@@ -213,18 +214,53 @@ def _compute(clip: Clip, features: FeatureSet, level: Level) -> Row | Failure:
         return clip.failure("worker", reason, printable(f"{clip.path}: {words}"))
 
 
+def _heard(clip: Clip, sr: int) -> Audio:
+    """Read a clip; twice, if it seems to be damaged.
+
+    A decoder that the disk did not answer says that the recording ends, or is corrupt: that would
+    be remembered of a good one. So all its bytes are read, in a way that tells of the disk; then
+    the second answer is that of the recording.
+    """
+
+    def load() -> Audio:
+        with time_budget(BUDGET[0]):
+            return load_audio(
+                clip.path, sr=sr, start=clip.start, end=None if np.isnan(clip.end) else clip.end,
+                max_duration=clip.limits.max_duration, allow_truncated=clip.limits.allow_truncated,
+            )  # fmt: skip
+
+    try:
+        audio = load()
+    except AudioError as error:
+        if error.code not in DOUBTFUL:
+            raise
+    else:
+        if not any(flag.startswith("truncated") for flag in audio.flags):
+            return audio
+        del audio  # of a long recording: one at a time
+    with time_budget(BUDGET[0]):
+        content = content_hash(clip.path)
+    if clip.key and not clip.key.startswith(f"{content}:"):
+        raise _changed(clip.path)
+    return load()
+
+
 def _same_file(clip: Clip) -> None:
     """Make sure that what was read is what the key was made of.
 
     A row of the new content under the key of the old one would be wrong for ever.
     """
     if clip.stamp not in ((0, 0), stamp_of(clip.path)):
-        raise AudioError(
-            "changed while it was read",
-            where=clip.path,
-            code="changed",
-            fix="run the same command again when it is no longer written to",
-        )
+        raise _changed(clip.path)
+
+
+def _changed(path: Path) -> AudioError:
+    return AudioError(
+        "changed while it was read",
+        where=path,
+        code="changed",
+        fix="run the same command again when it is no longer written to",
+    )
 
 
 # --- failures that are kept -----------------------------------------------------------------------

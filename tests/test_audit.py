@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile as sf
 from sklearn.decomposition import PCA
 from sklearn.feature_selection import SelectKBest
 from sklearn.impute import SimpleImputer
@@ -22,7 +23,7 @@ from serfeat.compare import compare
 from serfeat.corpora import read_corpus
 from serfeat.errors import StoreError
 from serfeat.extract import extract
-from serfeat.lint import Division, Evidence, Sides, lint
+from serfeat.lint import LINTS, UNSEEN, Division, Evidence, Sides, lint
 from serfeat.manifest_csv import read_manifest
 from serfeat.plan import ChosenProtocol, Entry, Plan
 
@@ -85,6 +86,52 @@ def test_a_run(tiny: Path, tmp_path: Path) -> None:
     (folder / "run.json").unlink()
     with pytest.raises(StoreError, match=r"run\.json"):
         lint_run(folder)
+
+
+def test_what_a_run_does_not_hold_stays_in_its_lint(tiny: Path, tmp_path: Path) -> None:
+    """A clip that is nearly another speaker's: a run's folder does not tell, its lint.json does.
+
+    Seen to be lost, with exit code 0, when only runs without recordings kept these findings.
+    """
+    shutil.copytree(tiny.parent, tmp_path / "corpus")
+    manifest = read_manifest(tmp_path / "corpus" / tiny.name)
+    rows = manifest.rows.reset_index()
+    other = rows[rows["speaker"] != rows["speaker"][0]].iloc[0]
+    x, sr = sf.read(manifest.path(rows["file"][0]))
+    noise = 1e-4 * np.random.default_rng(0).standard_normal(len(x))
+    sf.write(manifest.path(other["file"]), 0.5 * x + noise, sr)
+    plan = Plan("t", [Entry("knn", "knn", "energy")], [ChosenProtocol("leave_one_speaker_out")])
+    folder = compare(manifest, plan, tmp_path / "run")
+    said = json.loads((folder / "lint.json").read_text())
+    assert not said["clean"]
+    assert set(said["checked"]) == set(LINTS)
+    assert "near-identical-audio" in {f.kind for f in lint_run(folder) if f.severity == "leak"}
+    assert lint_any(str(folder))[1] == 1
+
+
+def test_what_was_not_listened_to_is_not_called_clean(tiny: Path, tmp_path: Path) -> None:
+    plan = Plan("t", [Entry("knn", "knn", "energy")], [ChosenProtocol("speaker_kfold", {"n": 2})])
+    folder = compare(read_manifest(tiny), plan, tmp_path / "run", listen=False)
+    said = json.loads((folder / "lint.json").read_text())
+    assert set(LINTS) - set(said["checked"]) == UNSEEN["audio-unseen"]
+    assert [f.kind for f in lint_run(folder)].count("audio-unseen") == 1
+    recipe = write_recipe(tmp_path, tiny, "leave_one_speaker_out")
+    assert "audio-unseen" in {f.kind for f in lint_recipe(recipe, listen=False)}
+    lines, code = lint_any(str(folder))
+    assert code == 0
+    assert f"{len(LINTS) - 3} kinds looked for" in lines[-1]
+
+
+def test_a_row_that_is_none_is_one_line(tiny: Path, tmp_path: Path) -> None:
+    """Counted from the end, a negative number would be another clip."""
+    plan = Plan("t", [Entry("knn", "knn", "energy")], [ChosenProtocol("speaker_kfold", {"n": 2})])
+    folder = compare(read_manifest(tiny), plan, tmp_path / "run", listen=False)
+    made = json.loads((folder / "folds.json").read_text())
+    for number in (99_999, -1):
+        made["speaker_kfold(2)"][0]["train"][0] = number
+        (folder / "folds.json").write_text(json.dumps(made))
+        with pytest.raises(StoreError, match=f"has row {number}, expected 0 to"):
+            lint_run(folder)
 
 
 # --- real recordings ------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,8 @@ import serfeat.store.care as care_module
 import serfeat.store.segment as segment_module
 from serfeat.denoise import PREPARATIONS
 from serfeat.errors import StoreError
+from serfeat.extract import extract
+from serfeat.feature_sets import feature_set
 from serfeat.features import FeatureSet
 from serfeat.functionals import DEFAULT_FUNCTIONALS
 from serfeat.lld import DESCRIPTORS
@@ -37,6 +40,7 @@ from serfeat.store import (
 from serfeat.table import clip_index
 
 COLUMNS = ("a", "b", "c")
+SETTINGS = {"fingerprint": "0123456789abcdef"}
 
 
 def row(key: str, frames: int = 2) -> Row:
@@ -46,7 +50,7 @@ def row(key: str, frames: int = 2) -> Row:
 
 
 def filled(folder: Path, *batches: str) -> Store:
-    store = Store(folder, COLUMNS)
+    store = Store(folder, COLUMNS, SETTINGS)
     for batch in batches:
         store.add([row(key) for key in batch.split()])
     return store
@@ -237,7 +241,7 @@ def test_merge(tmp_path: Path) -> None:
     assert merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c") == 0
     found = verify(tmp_path / "c")
     assert (found.ok, found.rows, found.failures) == (True, 3, 1)
-    Store(tmp_path / "d", ("a",))
+    Store(tmp_path / "d", ("a",), SETTINGS)
     with pytest.raises(StoreError, match=r"differs from .* in columns"):
         merge([tmp_path / "d"], tmp_path / "c")
     victim = segments(tmp_path / "a")[0]
@@ -245,6 +249,47 @@ def test_merge(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "c")
     with pytest.raises(StoreError, match="not those that were written"):
         merge([tmp_path / "a"], tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    "other", [{"prepare": ("mmse",)}, {"sr": 8000}], ids=["other preparation", "other rate"]
+)
+def test_stores_of_other_settings_are_not_merged(other: dict[str, Any], tmp_path: Path) -> None:
+    """Same name, columns and units. Seen to fail: both were merged and later served as `energy`."""
+    t = np.arange(8_000) / 16_000
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        tone = 0.2 * np.sin(2 * np.pi * (200 + ord(name)) * t)
+        soundfile.write(tmp_path / name / "x.wav", tone, 16_000)
+    plain = feature_set("energy")
+    extract(tmp_path / "a", plain, store=tmp_path / "s")
+    extract(tmp_path / "b", dataclasses.replace(plain, **other), store=tmp_path / "t")
+    (ours,), (theirs,) = stores_below(tmp_path / "s"), stores_below(tmp_path / "t")
+    for into in (tmp_path / "all" / ours.name, tmp_path / "s" / ours.name):
+        with pytest.raises(StoreError, match="in fingerprint") as caught:
+            merge([ours, theirs], into)
+        assert caught.value.code == "other-store"
+        assert not (tmp_path / "all" / ours.name / "store.json").exists()
+    assert len(segments(ours)) == 1
+    renamed = theirs.rename(tmp_path / "t" / ours.name)
+    with pytest.raises(StoreError, match="of the fingerprint"):
+        extract(tmp_path / "b", plain, store=renamed.parent)
+
+
+def test_merge_of_old_stores(tmp_path: Path) -> None:
+    """Their cards have no fingerprint: the name of the folder has it, or nothing is merged."""
+    mine, other = "energy-lld-0123456789abcdef", "energy-lld-0123456789abcdee"
+    for place in (f"a/{mine}", f"b/{mine}", f"c/{other}", "d/energy"):
+        Store(tmp_path / place, COLUMNS).add([row(place[0])])
+    assert merge([tmp_path / "a" / mine, tmp_path / "b" / mine], tmp_path / "all") == 2
+    assert json.loads((tmp_path / "all/store.json").read_text())["fingerprint"] == mine[-16:]
+    with pytest.raises(StoreError, match="in fingerprint"):
+        merge([tmp_path / "c" / other], tmp_path / "all")
+    with pytest.raises(StoreError, match="in fingerprint"):
+        merge([tmp_path / "c" / other], tmp_path / "new" / mine)
+    with pytest.raises(StoreError, match="nothing says") as caught:
+        merge([tmp_path / "d" / "energy"], tmp_path / "new2")
+    assert caught.value.code == "unknown-store"
 
 
 def test_diff_of_stores(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """SAVEE, Surrey Audio-Visual Expressed Emotion (Haq & Jackson 2009).
 
 Layout: ``AudioData/DC/a01.wav`` (folder = speaker; a d f h n sa su = emotion) or the flat mirror
-``DC_a01.wav``. Four men. `text_id` is ``a01`` and so on: only the first three sentences of an
-emotion are common to all emotions, and which these are does not follow from the names.
+``DC_a01.wav``. Four men, 15 sentences an emotion and 30 neutral. Three sentences are common to all
+emotions, and neutral also has 12 of the others' (Haq & Jackson 2009); which they are does not
+follow from the names. So there is no `text_id`: one made of the names would call folds
+text-independent that have the same sentence on both sides.
 """
 
 from __future__ import annotations
@@ -40,7 +42,6 @@ def read(root: Path) -> pd.DataFrame:
             "emotion_code": name["code"].lower(),
             "sex": "male",
             "language": "en",
-            "text_id": name["code"].lower() + name["number"],
         }
         for file, name in named_files(root, pattern, corpus="SAVEE", layout=layout)
     ]

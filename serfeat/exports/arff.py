@@ -7,7 +7,8 @@ Conventions
 * ``arff-numeric``: columns and labels only, for learners and readers (SciPy's) that refuse string
   attributes; the clips are in ``<name>.index.csv``.
 * NaN, an unknown end and a missing label are ``?``. Numbers read back as the same float.
-* Names are quoted as WEKA's ``Utils.quote`` does it. A comment line holds units and provenance.
+* Names are quoted as WEKA's ``Utils.quote`` does it. A comment line holds units,
+  the names of the labels and provenance.
 
 Sources
 -------
@@ -26,7 +27,7 @@ from serfeat.files import committed
 
 __all__ = ["MARK", "quoted", "write_arff"]
 
-MARK = "% serfeat: "  # of the comment with units and provenance
+MARK = "% serfeat: "  # of the comment with units, labels and provenance
 MISSING = "?"
 # weka.core.Utils.backQuoteChars; the backslash goes first
 _ESCAPES = (
@@ -65,7 +66,11 @@ def write_arff(content: Content, path: Path, *, index: bool) -> None:
     names = [*own, *content.columns, *labels]
     kinds = ["string" if n == "file" else "numeric" for n in own]
     kinds += ["numeric"] * len(content.columns) + [_kind(content, n) for n in labels]
-    about = {"units": dict(content.units), "provenance": dict(content.provenance)}
+    about = {
+        "units": dict(content.units),
+        "labels": labels,
+        "provenance": dict(content.provenance),
+    }
     name = "arff" if index else "arff-numeric"
     with committed(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         stream.write(f"{MARK}{json.dumps(about, default=str)}\n@relation serfeat\n\n")

@@ -41,7 +41,7 @@ class Arff:
     ----------
     attributes : name -> ``"numeric"``, ``"string"``, or the values of a nominal one.
     rows : (line, cells) of each row; a missing value is None.
-    about : units and provenance, if serfeat wrote it.
+    about : units, names of the labels and provenance, if serfeat wrote it.
     """
 
     attributes: dict[str, str | tuple[str, ...]]
@@ -85,7 +85,7 @@ def _fail(message: str, path: Path, line: int) -> NoReturn:
 
 
 def _about(comment: str) -> dict[str, Any]:
-    """Units and provenance from serfeat's own comment; nothing from any other."""
+    """What serfeat's own comment says; nothing from any other."""
     if not comment.startswith(MARK):
         return {}
     try:

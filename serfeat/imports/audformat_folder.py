@@ -174,10 +174,20 @@ def _rows(folder: Path, name: str) -> tuple[Path, pd.DataFrame]:
         import pyarrow.parquet as pq
 
         read = pq.read_table(place)
-        return place, pd.DataFrame({c: read[c].to_pandas() for c in read.column_names})
+        return place, pd.DataFrame({c: _column(read[c]) for c in read.column_names})
     except (ValueError, OSError, NotImplementedError) as error:  # Arrow's errors are of these
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ManifestError(f"cannot be read ({reason})", where=place, code="unreadable") from None
+
+
+def _column(read: Any) -> Any:
+    """A column of Arrow's; whole numbers stay whole where some are missing (speaker 3, not 3.0)."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(read.type):
+        read = read.cast(read.type.value_type)
+    whole = pd.Int64Dtype() if pa.types.is_signed_integer(read.type) else pd.UInt64Dtype()
+    return read.to_pandas(types_mapper=lambda t: whole if pa.types.is_integer(t) else None)
 
 
 def _known(row: Mapping[str, Any]) -> dict[str, Any]:

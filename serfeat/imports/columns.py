@@ -36,7 +36,7 @@ class TextColumns:
     lines : line of each row.
     words : the columns that the file says are text.
     typed : whether the file says which columns are numbers.
-    about : units and provenance, where serfeat wrote the file.
+    about : units, names of the labels and provenance, where serfeat wrote the file.
     """
 
     columns: dict[str, list[str | None]]

@@ -12,7 +12,9 @@ Conventions
   and nominal attributes are labels, never features; a constant class that openSMILE adds because
   WEKA wants one is left out and noted.
 * NaN, ``?``, an empty cell and Praat's ``--undefined--`` are NaN. An infinite number is an error.
-* What a side-car of serfeat says (units, provenance) is taken, if its checksum is right.
+* What a side-car of serfeat says (units, provenance, which columns are labels) is taken, if its
+  checksum is right. Where nobody says, columns that are named as those of a manifest (speaker, age,
+  valence, votes_anger) are labels too, whatever is in them: a speaker ``03`` is no number.
 
 Contents
 --------
@@ -24,6 +26,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -35,6 +38,7 @@ from serfeat.files import inside, sha256
 from serfeat.imports.columns import TextColumns, columns_of_arff, columns_of_csv
 from serfeat.imports.lines import number
 from serfeat.lld.opensmile import unit_of
+from serfeat.manifest import NUMBERS, TEXT
 from serfeat.table import INDEX, clip_index
 
 __all__ = ["TABLE_FORMATS", "Imported", "read_table_of"]
@@ -62,7 +66,7 @@ class Imported(NamedTuple):
     units : column -> unit, "" where it is not known.
     provenance : what the file says of its making, and where it came from.
     notes : what was decided or left out, for the reader.
-    labels : the columns that are no numbers, as text, on the same index.
+    labels : the columns that are no features, as text, on the same index.
     """
 
     table: pd.DataFrame
@@ -111,8 +115,10 @@ def read_table_of(
             fix="write it with SMILExtract -instname FILE, or add a column file",
         )
     index = _index(cells, keys, path, root, level, notes)
+    about = _about(path, cells, notes)
+    cells = _with_labels(cells, about, notes)
     table, labels = _values(cells, keys, path, index, notes)
-    return _described(path, cells, table, labels, notes)
+    return _described(path, about, table, labels, notes)
 
 
 # --- cells to a table ---------------------------------------------------------------------------
@@ -240,11 +246,8 @@ def _looks_numeric(text: str) -> bool:
     return text.strip().lower().lstrip("+-").startswith(("inf", *"0123456789."))
 
 
-def _described(
-    path: Path, cells: TextColumns, table: pd.DataFrame, labels: pd.DataFrame, notes: list[str]
-) -> Imported:
-    """Add units and provenance: the side-car's, the file's own, or what the names tell."""
-    about = dict(cells.about)
+def _about(path: Path, cells: TextColumns, notes: list[str]) -> dict[str, Any]:
+    """What serfeat said of the file when it wrote it: in the side-car, or in the file itself."""
     beside = path.with_name(path.name + ".json")
     if beside.is_file() and beside.stat().st_size < 64 << 20:
         try:
@@ -252,10 +255,38 @@ def _described(
         except (ValueError, RecursionError):
             found = {}
         if isinstance(found, dict) and "provenance" in found:
-            if found.get("sha256") not in (None, sha256(path)):
-                notes.append(f"{beside.name} belongs to another file: not read")
-            else:
-                about = found
+            if found.get("sha256") in (None, sha256(path)):
+                return found
+            notes.append(f"{beside.name} belongs to another file: not read")
+    return dict(cells.about)
+
+
+def _with_labels(cells: TextColumns, about: dict[str, Any], notes: list[str]) -> TextColumns:
+    """The columns that are labels among the words, also those that look like numbers."""
+    labels = about.get("labels")
+    if isinstance(labels, dict | list):
+        return replace(cells, words=cells.words | set(map(str, labels)))
+    units = about.get("units")
+    features = units if isinstance(units, dict) else {}
+    named = [c for c in cells.columns if _of_a_manifest(c) and c not in features]
+    if further := [c for c in named if c not in cells.words]:
+        notes.append(f"labels by their names, rename them if not: {', '.join(further)}")
+    return replace(cells, words=cells.words | set(named))
+
+
+def _of_a_manifest(name: str) -> bool:
+    """Whether a manifest has a column of this name, which says nothing of the sound."""
+    return name.lower() in (*TEXT, *NUMBERS) or name.lower().startswith("votes_")
+
+
+def _described(
+    path: Path,
+    about: dict[str, Any],
+    table: pd.DataFrame,
+    labels: pd.DataFrame,
+    notes: list[str],
+) -> Imported:
+    """Add units and provenance: those that serfeat wrote down, or what the names tell."""
     given = about.get("units")
     known = given if isinstance(given, dict) else {}
     units = {str(c): str(known.get(c, unit_of(str(c)))) for c in table.columns}

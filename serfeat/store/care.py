@@ -14,16 +14,18 @@ Contents
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from serfeat.errors import StoreError
 from serfeat.files import committed, committed_as, sweep
-from serfeat.store.folder import Store, listed, read_card
+from serfeat.store.folder import Store, fingerprint_of, listed, read_card
 from serfeat.store.segment import (
     Damaged,
     Row,
@@ -311,16 +313,17 @@ def merge(sources: list[Path], into: Path) -> int:
 
     Raises
     ------
-    StoreError : stores of other columns or settings (``other-store``), a damaged segment.
+    StoreError : stores of other columns or settings (``other-store``), or of which nothing says
+        the settings (``unknown-store``); a damaged segment. Stores are compared before any segment
+        is copied.
     """
-    cards = [read_card(source) for source in sources]
+    cards = [_known_card(source) for source in sources]
     into.mkdir(parents=True, exist_ok=True)
     sweep(into)
-    if not (into / "store.json").exists():
-        with committed(into / "store.json") as temporary:
-            shutil.copyfile(sources[0] / "store.json", temporary)
-    own = read_card(into)
-    copied = 0
+    if (into / "store.json").exists():
+        own = _known_card(into)
+    else:
+        own = {**cards[0], "fingerprint": fingerprint_of(into) or cards[0]["fingerprint"]}
     for source, card in zip(sources, cards, strict=True):
         if card != own:
             different = sorted(k for k in {*card, *own} if card.get(k) != own.get(k))
@@ -330,11 +333,33 @@ def merge(sources: list[Path], into: Path) -> int:
                 code="other-store",
                 fix="merge stores of the same features, settings and versions",
             )
+    if not (into / "store.json").exists():
+        with committed(into / "store.json") as temporary:
+            temporary.write_text(json.dumps(own, indent=1) + "\n", encoding="utf-8")
+    copied = 0
+    for source in sources:
         for path in listed(source) + listed(source, "failed"):
             if not (into / path.name).exists():
                 _copy(path, into)
                 copied += 1
     return copied
+
+
+def _known_card(folder: Path) -> dict[str, Any]:
+    """Read a store's card with the fingerprint, which older cards do not hold themselves.
+
+    Columns, name and units are the same whatever the preparation, the rate or the versions were:
+    only the fingerprint tells such stores apart.
+    """
+    card, fingerprint = read_card(folder), fingerprint_of(folder)
+    if not fingerprint:
+        raise StoreError(
+            "nothing says with which settings it was made",
+            where=folder,
+            code="unknown-store",
+            fix="give the folder the name that extract gave it, with 16 digits at its end",
+        )
+    return {**card, "fingerprint": fingerprint}
 
 
 def _copy(path: Path, into: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -30,7 +31,7 @@ from serfeat.store.segment import (
     write_segment,
 )
 
-__all__ = ["Store", "cache_folder", "listed", "read_card"]
+__all__ = ["Store", "cache_folder", "fingerprint_of", "listed", "read_card"]
 
 _Found = TypeVar("_Found")
 
@@ -78,6 +79,20 @@ def read_card(folder: Path) -> dict[str, Any]:
     return {**card, "columns": columns}
 
 
+def fingerprint_of(folder: Path) -> str:
+    """The fingerprint of the set that a store holds, "" if nothing says it.
+
+    The card says it; of a store that was begun before cards did, the end of the folder's name.
+
+    Raises
+    ------
+    StoreError : a card that is there and cannot be read.
+    """
+    said = read_card(folder).get("fingerprint") if (folder / "store.json").exists() else None
+    named = re.search(r"-([0-9a-f]{16})$", folder.resolve().name)
+    return str(said) if said else (named[1] if named else "")
+
+
 def listed(folder: Path, kind: str = "seg") -> list[Path]:
     """Every segment of a folder, sorted.
 
@@ -97,7 +112,12 @@ class Store:
     ----------
     folder : is made if it is not there.
     columns : of the values; written into ``store.json`` for a reader.
-    description : anything else worth knowing about the set (name, units, versions).
+    description : anything else worth knowing about the set (name, units). A "fingerprint" is
+        compared with that of the card: columns of the same names may hold other numbers.
+
+    Raises
+    ------
+    StoreError : the folder holds other columns, or numbers of other settings (``other-store``).
     """
 
     def __init__(
@@ -117,6 +137,14 @@ class Store:
                 where=folder,
                 code="other-store",
                 fix="delete the folder or set SERFEAT_CACHE to another",
+            )
+        wanted = (description or {}).get("fingerprint")
+        if wanted and card.get("fingerprint", wanted) != wanted:
+            raise StoreError(
+                f"holds features of the fingerprint {card['fingerprint']}, expected {wanted}",
+                where=folder,
+                code="other-store",
+                fix="it was renamed or merged under another name: move it away",
             )
 
     @staticmethod

@@ -8,6 +8,7 @@ BYTE_STREAM_SPLIT and zstd, without dictionary: see `serfeat.store`.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from serfeat.files import committed, sha256
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["read_metadata", "read_table", "write_table"]
+__all__ = ["read_metadata", "read_table", "require_as_written", "require_ended", "write_table"]
 
 
 def write_table(
@@ -60,7 +61,15 @@ def write_table(
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a table that `write_table` wrote, with its index."""
+    """Read a table that `write_table` wrote, with its index.
+
+    A CSV that was exported with labels has those as text that its side-car calls classes: speaker
+    ``03`` is not the number 3.
+
+    Raises
+    ------
+    StoreError : no such table, or a CSV that was cut: see `require_ended`, `require_as_written`.
+    """
     if not path.is_file():
         raise StoreError("no such table", where=path, code="missing")
     import pandas as pd
@@ -74,8 +83,59 @@ def read_table(path: Path) -> pd.DataFrame:
         if isinstance(table.index, pd.MultiIndex):  # pandas 3 reads text as its own dtype
             table.index = renamed(table.index, unescaped)
         return table
-    flat = pd.read_csv(path, dtype={"file": str}, keep_default_na=False, na_values=[""])
+    require_ended(path)
+    words = dict.fromkeys(("file", *_classes(path)), str)
+    flat = pd.read_csv(path, dtype=words, keep_default_na=False, na_values=[""])
+    require_as_written(path, len(flat))
     return from_csv_times(flat)
+
+
+def require_ended(path: Path) -> None:
+    """Refuse a CSV whose last row does not end: of a number that was cut, another one is left.
+
+    Raises
+    ------
+    StoreError : with the code no-final-newline.
+    """
+    with path.open("rb") as stream:
+        stream.seek(max(stream.seek(0, 2) - 1, 0))
+        if stream.read(1) not in (b"", b"\n", b"\r"):
+            raise StoreError(
+                "no newline after the last row, so the file may have been cut",
+                where=path,
+                code="no-final-newline",
+                fix="check the last row and end it with a newline",
+            )
+
+
+def require_as_written(path: Path, rows: int) -> None:
+    """Compare a CSV with what its side-car says, if one of serfeat's stands beside it.
+
+    Another checksum is a warning only: a spreadsheet that saves the same numbers changes the bytes.
+
+    Parameters
+    ----------
+    rows : found in the CSV.
+
+    Raises
+    ------
+    StoreError : another number of rows, with the code row-count.
+    """
+    about, beside = _about(path), _side_car(path)
+    if not {"rows", "sha256"} <= about.keys():
+        return
+    if about["rows"] != rows:
+        raise StoreError(
+            f"{rows} rows, but {beside.name} says {about['rows']}",
+            where=path,
+            code="row-count",
+            fix=f"the file was cut or edited; if on purpose, delete {beside.name}",
+        )
+    if about["sha256"] != sha256(path):
+        warnings.warn(
+            f"{path} was changed after it was written ({beside.name} has another sha256)",
+            stacklevel=3,
+        )
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -92,6 +152,24 @@ def read_metadata(path: Path) -> dict[str, Any]:
         if field.metadata and b"unit" in field.metadata
     }
     return {"units": units, "provenance": json.loads(schema.metadata.get(b"serfeat", b"{}"))}
+
+
+def _classes(path: Path) -> list[str]:
+    """The columns of a CSV that are labels in words, after its side-car."""
+    try:
+        labels = _about(path)["labels"]
+        return [name for name, about in labels.items() if "classes" in about]
+    except (KeyError, TypeError, AttributeError):
+        return []  # without a side-car, or none that an export wrote
+
+
+def _about(path: Path) -> dict[str, Any]:
+    """What the side-car of a CSV says; nothing where there is none that can be read."""
+    try:
+        found = json.loads(_side_car(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _side_car(path: Path) -> Path:

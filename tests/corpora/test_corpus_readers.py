@@ -11,10 +11,11 @@ import pytest
 
 from serfeat.corpora import CORPORA, cards_folder, find_root, read_card, read_corpus
 from serfeat.corpora.iemocap import parse_evaluation
-from serfeat.errors import CorpusError, UnknownNameError
+from serfeat.errors import CorpusError, SplitError, UnknownNameError
 from serfeat.labels import EMOTIONS
 from serfeat.manifest import Manifest
 from serfeat.manifest_csv import read_manifest, write_manifest
+from serfeat.splits import folds, independence
 
 CARDS = [name for name, corpus in CORPORA.items() if corpus.has_card]
 
@@ -163,7 +164,19 @@ def test_savee(tmp_path: Path) -> None:
     assert list(deep.rows["emotion"]) == ["sadness", "anger"]
     assert list(flat.rows["emotion"]) == ["sadness", "surprise"]
     assert flat.speakers == ("DC", "KL")
-    assert list(deep.rows["text_id"]) == ["sa01", "a01"]
+
+
+def test_savee_has_no_texts(tmp_path: Path) -> None:
+    """Three sentences are common to all emotions, under other names: no fold holds them apart.
+
+    Caught: a text_id made of emotion and number, and folds by it that were called
+    text-independent.
+    """
+    names = [f"{s}/{c}0{i}.wav" for s in ("DC", "JE") for c in ("a", "n", "sa") for i in (1, 2)]
+    rows = read_corpus("savee", touch(tmp_path, *names)).rows
+    with pytest.raises(SplitError, match="column 'text_id', which is not there"):
+        folds(rows, "text_kfold", n=2)
+    assert not independence(rows, folds(rows, "leave_one_speaker_out")[0]).get("text")
 
 
 def test_emovo(tmp_path: Path) -> None:

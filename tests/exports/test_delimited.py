@@ -46,6 +46,19 @@ def test_csv_is_read_by_our_own_reader(request, tmp_path: Path, level: str) -> N
     assert meta["sha256"] == sha256(path)
 
 
+def test_labels_come_back_as_they_were(tmp_path: Path) -> None:
+    """Caught: speaker 03 that came back as the number 3."""
+    clips = clip_index(["a.wav", "b.wav", "c.wav"])
+    table = pd.DataFrame({"f0_hz": [1.0, 2.0, 3.0]}, index=clips)
+    labels = pd.DataFrame({"speaker": ["03", "", "11"], "age": [31.0, 20.0, 44.0]}, index=clips)
+    export_table(table, tmp_path / "t.csv", labels=labels)
+    again = read_table(tmp_path / "t.csv")
+    assert again["speaker"].fillna("").tolist() == ["03", "", "11"]
+    assert again["age"].tolist() == [31.0, 20.0, 44.0]
+    (tmp_path / "t.csv.json").write_text("[]")  # no side-car of an export
+    assert read_table(tmp_path / "t.csv")["f0_hz"].tolist() == [1.0, 2.0, 3.0]
+
+
 def test_csv_by_hand(tmp_path: Path) -> None:
     table = pd.DataFrame(
         {"f0_hz": np.array([0.1, np.nan], np.float32)},

@@ -18,9 +18,10 @@ from serfeat.cli import main
 from serfeat.errors import FeatureError, SerfeatError, StoreError
 from serfeat.extract import extract
 from serfeat.feature_tables import read_given
+from serfeat.manifest import Manifest, rows_from_records
 from serfeat.manifest_csv import read_manifest
 from serfeat.models import fit, make_model
-from serfeat.store import read_metadata, write_table
+from serfeat.store import read_metadata, read_table, write_table
 from serfeat.table import clip_index
 
 from .bad_audio import tone, wav
@@ -159,6 +160,36 @@ def test_079_exports_carry_rows_and_a_checksum(tmp_path: Path) -> None:
     about = read_metadata(tmp_path / "t.csv")
     assert about["rows"] == 2
     assert len(about["sha256"]) == 64
+
+
+def _from_table(folder: Path) -> pd.DataFrame:
+    about = {"corpus": "x", "speaker": "1", "emotion": "anger"}
+    rows = rows_from_records([{"file": f, **about} for f in "abc"])
+    return read_given("table:t.csv", folder, Manifest(rows, Path(), "x")).table
+
+
+@pytest.mark.parametrize("read", [lambda folder: read_table(folder / "t.csv"), _from_table])
+def test_079_a_cut_table_of_features(tmp_path: Path, read: Callable[[Path], pd.DataFrame]) -> None:
+    """Seen to fail: 37.25 became 37, the columns behind it NaN, and nobody was told."""
+    values = {"x": [1.5, 2.5, 37.25], "y": [1.0, 2.0, 3.0]}
+    write_table(pd.DataFrame(values, index=clip_index(list("abc"))), tmp_path / "t.csv")
+    whole = (tmp_path / "t.csv").read_bytes()
+    assert read(tmp_path)["y"].tolist() == values["y"]
+    last = whole[: whole.index(b"37.25")].rindex(b"\n") + 1
+    for cut, code in (
+        (whole.index(b"37.25") + 2, "no-final-newline"),
+        (whole.index(b"37.25") + 5, "no-final-newline"),
+        (last, "row-count"),
+    ):
+        (tmp_path / "t.csv").write_bytes(whole[:cut])
+        with pytest.raises(StoreError) as caught:
+            read(tmp_path)
+        assert caught.value.code == code
+    (tmp_path / "t.csv").write_bytes(whole.replace(b"\n", b"\r\n"))  # as a spreadsheet saves it
+    with pytest.warns(UserWarning, match="changed after it was written"):
+        assert read(tmp_path)["x"].tolist() == values["x"]
+    (tmp_path / "t.csv.json").unlink()
+    assert read(tmp_path)["x"].tolist() == values["x"]
 
 
 def test_084_segment_beyond_the_file(tmp_path: Path) -> None:

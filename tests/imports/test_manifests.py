@@ -227,6 +227,23 @@ def test_audformat(database, storage: str) -> None:
         read_manifest_of(folder, table="emotion.tst")
 
 
+@pytest.mark.parametrize("kind", ["Int64", "UInt8", "category"])
+def test_speakers_that_are_numbers_and_some_missing(tmp_path: Path, kind: str) -> None:
+    """Caught: speaker 3 as "3.0", so that nothing that is said of 3 is joined to it."""
+    pytest.importorskip("yaml", reason="PyYAML is not installed")
+    lines(
+        tmp_path / "db.yaml",
+        "name: x", "usage: other", "schemes:", "  speaker: {labels: {3: {gender: male}}}",
+        "tables:", "  all: {type: filewise, columns: {emotion: {}, speaker: {}}}",
+    )  # fmt: skip
+    speakers = pd.array([3, None], dtype="Int64").astype(kind)
+    table = {"file": ["a.wav", "b.wav"], "emotion": ["fear", "anger"], "speaker": speakers}
+    pd.DataFrame(table).to_parquet(tmp_path / "db.all.parquet")
+    found = read_manifest_of(tmp_path).rows
+    assert list(found["speaker"]) == ["3", ""]
+    assert list(found["sex"]) == ["male", ""]
+
+
 def test_a_manifest_of_ours_is_what_it_was(database, tmp_path: Path) -> None:
     db, folder = database
     db.save(str(folder))

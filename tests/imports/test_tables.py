@@ -157,6 +157,46 @@ def test_round_trip(tmp_path: Path, name: str, level: str) -> None:
         assert list(found.labels["emotion"]) == [by_key[k[:3]] for k in rows]
 
 
+@pytest.mark.parametrize("beside", [True, False])
+@pytest.mark.parametrize("name", ["t.arff", "t.csv"])
+def test_labels_that_look_like_numbers_are_no_features(
+    tmp_path: Path, name: str, beside: bool
+) -> None:
+    """With the side-car and without. Caught: speaker 03 as the feature 3.0, age and valence too."""
+    clips = clip_index(["a.wav", "b.wav"])
+    labels = pd.DataFrame(
+        {"speaker": ["03", "11"], "age": [31.0, np.nan], "votes_fear": [2, 0]}, index=clips
+    )
+    path = tmp_path / name
+    export_table(pd.DataFrame({"f0_hz": [1.5, 2.0]}, index=clips), path, labels=labels)
+    if not beside:
+        Path(f"{path}.json").unlink()
+    found = read_table_of(path)
+    assert list(found.table) == ["f0_hz"]
+    assert list(found.labels["speaker"]) == ["03", "11"]
+    assert list(found.labels["age"])[1] == ""
+    assert set(found.labels) == set(labels)
+
+
+def test_what_serfeat_calls_a_label_or_a_feature(tmp_path: Path) -> None:
+    """Its side-car decides, whatever the names. Caught: a feature called age that was taken away,
+    a label called grade that was not.
+    """
+    clips = clip_index(["a.wav", "b.wav"])
+    table = pd.DataFrame({"age": [1.5, 2.0]}, index=clips)
+    labels = pd.DataFrame({"grade": [1, 2]}, index=clips)
+    export_table(table, tmp_path / "t.csv", labels=labels)
+    export_table(table, tmp_path / "t.arff", labels=labels)
+    (tmp_path / "t.arff.json").unlink()  # its own comment says the same
+    for name in ("t.csv", "t.arff"):
+        found = read_table_of(tmp_path / name)
+        assert (list(found.table), list(found.labels)) == (["age"], ["grade"])
+    (tmp_path / "t.csv.json").unlink()
+    found = read_table_of(tmp_path / "t.csv")
+    assert (list(found.table), list(found.labels)) == (["grade"], ["age"])
+    assert "labels by their names, rename them if not: age" in found.notes
+
+
 def test_a_changed_file_has_no_side_car(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     table = pd.DataFrame({"x": [1.0, 2.0]}, index=clip_index(["a", "b"]))
