@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pandas as pd
 
 from serfeat import doubt
 from serfeat.audio import USUAL, Limits, load_audio
+from serfeat.augment import Version
 from serfeat.compare.targets import known_of
 from serfeat.errors import ModelError, SerfeatError, printable
 from serfeat.extract import (
@@ -27,6 +28,7 @@ from serfeat.feature_tables import is_table
 from serfeat.features import FeatureSet
 from serfeat.files import passing_folder
 from serfeat.manifest import Manifest
+from serfeat.metrics import speaker_key
 from serfeat.models import MODELS, fit, make_model
 from serfeat.models.storage import load_model, save_model
 from serfeat.normalisation import (
@@ -34,12 +36,13 @@ from serfeat.normalisation import (
     by_speaker,
     per_speaker,
     require_coverage,
+    require_names,
     require_speakers,
 )
 from serfeat.plan import Entry, Plan
 from serfeat.sequences import Sequences, write_mapped
 from serfeat.store import cache_folder
-from serfeat.tuning import tuned
+from serfeat.tuning import space_of, tuned
 from serfeat.types import Floats32, Progress, Report, silent
 
 __all__ = ["Predictions", "open_model", "predict", "train", "waveforms"]
@@ -86,6 +89,8 @@ def train(
 ) -> Path:
     """Train an entry on all rows of a manifest and store it; tuned on them, if it says so.
 
+    An entry that augments is trained on the further versions of the clips too, as in a comparison.
+
     Frames are memory-mapped while it lasts: a corpus may be larger than the memory.
 
     Parameters
@@ -98,8 +103,8 @@ def train(
     held_out : groups of speakers that further models are trained without, to write down when this
         one should say "unknown" (`serfeat.doubt`); 0: no record. Default: 4 for a classical model
         of emotions; 0 for a deep one, whose training would take five times as long.
-    report : is called with (stage, done, total): recordings of "features", epochs or models of
-        "training", models of "held-out speakers".
+    report : is called with (stage, done, total): recordings of "features" (and of "features,
+        version 0" and so on), epochs or models of "training", models of "held-out speakers".
     jobs, limits, max_missing : see `serfeat.extract.extract`.
     failed : is called with the recordings that have no features; the model has not heard them.
 
@@ -114,31 +119,49 @@ def train(
             code="not-computable",
             fix="train an entry on one of serfeat's feature sets",
         )
-    level = MODELS[entry.model].level
+    if entry.tune:  # what cannot be searched is an error before any work
+        task = Plan("", [], [], dimensions=dimensions).task
+        space_of(entry.model, entry.tune, params=entry.params, task=task)
     with passing_folder(cache_folder()) as work:
-        extraction = extract(
-            manifest, entry.features, level=level, jobs=jobs, progress=partial(report, "features"),
-            mapped=work, limits=limits, max_missing=max_missing,
-        )  # fmt: skip
+        made = [
+            extract(
+                manifest, replace(feature_set(entry.features), augment=version),
+                level=entry.level, jobs=jobs, mapped=work, limits=limits, max_missing=max_missing,
+                progress=partial(report, f"features{_numbered(version)}"),
+            )
+            for version in (None, *entry.versions)
+        ]  # fmt: skip
         if failed is not None:
-            failed(extraction.failures)
-        _train(manifest, entry, folder, extraction, work, dimensions, seed, held_out, report)
+            failed(_failures(made))
+        _train(manifest, entry, folder, made, work, dimensions, seed, held_out, report)
     return folder
+
+
+def _numbered(version: Version | None) -> str:
+    return "" if version is None else f", version {version.number}"
+
+
+def _failures(made: Sequence[Extraction]) -> tuple[Failure, ...]:
+    """Clips that lack features, those of a version too: each once."""
+    clips = {(f.file, f.start, str(f.end)): f for e in reversed(made) for f in e.failures}
+    return tuple(clips.values())
 
 
 def _train(
     manifest: Manifest,
     entry: Entry,
     folder: Path,
-    extraction: Extraction,
+    made: Sequence[Extraction],
     work: Path,
     dimensions: Sequence[str],
     seed: int,
     held_out: int | None,
     report: Report,
 ) -> None:
-    """Train an entry on what was extracted; see `train`."""
-    rows = manifest.rows.loc[manifest.rows.index.isin(extraction.index)]
+    """Train an entry on what was extracted, the recorded clips first; see `train`."""
+    rows = manifest.rows
+    for extraction in made:
+        rows = rows.loc[rows.index.isin(extraction.index)]
     labels = [] if dimensions else sorted(set(rows["emotion"]))
     if len(labels) < 2 and not dimensions:
         raise ModelError(
@@ -147,12 +170,9 @@ def _train(
             code="one-class",
         )
     plan = Plan("", [entry], [], dimensions=dimensions)
-    known = known_of(plan, rows)
-    X: Any = extraction.values
-    if entry.normalisation == "speaker":
-        if not dimensions:
-            require_coverage(rows)
-        X = _by_speaker(X, list(known.speakers), work)
+    recorded = known_of(plan, rows)
+    X = _material(entry, rows, made, recorded.speakers, work, dimensions)
+    known = recorded.of(np.tile(np.arange(len(rows)), len(made)))
     shares: dict[str, Any] = {"proportions": known.votes, "tasks": dict(known.columns)}
 
     def make(params: Mapping[str, Any]) -> Any:
@@ -161,15 +181,16 @@ def _train(
     chosen: dict[str, Any] = {}
     if entry.tune:
         chosen, _ = tuned(
-            make, entry.tune, X, known.truth, known.speakers, model=entry.model, seed=seed, **shares
-        )
+            make, entry.tune, X[np.arange(len(rows))], recorded.truth, recorded.speakers,
+            model=entry.model, seed=seed, proportions=recorded.votes, tasks=recorded.columns,
+        )  # fmt: skip
     model = make(chosen)
     deep = MODELS[entry.model].kind == "deep"
     if deep:  # tells its epochs; the stored model has no such function
         model.steps[-1][1].set_params(verbose=partial(report, "training"))
     else:
         report("training", 0, 1)
-    fit(model, X, known.truth, known.speakers, **shares)
+    fit(model, X, known.truth, known.speakers, recorded=len(rows), **shares)
     if deep:
         model.steps[-1][1].set_params(verbose=False)
     else:
@@ -184,7 +205,8 @@ def _train(
             "labels": labels,
             "dimensions": list(dimensions),
             "normalisation": entry.normalisation,
-            **_origin(manifest, extraction),
+            "augment": dict(entry.augment),
+            **_origin(manifest, rows, made),
         },
     )
     (folder / doubt.FILE).unlink(missing_ok=True)  # of the model that was here before
@@ -194,28 +216,52 @@ def _train(
     if held_out:
         found = doubt.learn(
             lambda: make(chosen), X, known.truth, known.speakers, groups=held_out, shares=shares,
-            progress=partial(report, "held-out speakers"),
+            recorded=len(rows), progress=partial(report, "held-out speakers"),
         )  # fmt: skip
         doubt.save_doubt(found, folder, load_model(folder)[1])
 
 
-def _by_speaker(X: Any, speakers: Sequence[str], work: Path) -> Any:
+def _material(
+    entry: Entry,
+    rows: pd.DataFrame,
+    made: Sequence[Extraction],
+    speakers: Sequence[str],
+    work: Path,
+    dimensions: Sequence[str],
+) -> Any:
+    """The rows' features as recorded, and then those of each version, normalised as asked for."""
+    parts: list[Any] = [
+        e.values
+        if len(e.index) == len(rows)
+        else e.values[np.flatnonzero(e.index.isin(rows.index))]
+        for e in made
+    ]
+    if entry.normalisation == "speaker":
+        (require_names if dimensions else require_coverage)(rows)
+        parts = [_by_speaker(part, speakers, work / f"{i}") for i, part in enumerate(parts)]
+    if len(parts) == 1:
+        return parts[0]
+    frames = isinstance(parts[0], Sequences)
+    return Sequences.joined(parts) if frames else np.concatenate(parts)
+
+
+def _by_speaker(X: Any, speakers: Sequence[str], stem: Path) -> Any:
     """Z-score every speaker; frames that are too many for the memory go to the disk again."""
     if not isinstance(X, Sequences) or not X.large:
         return per_speaker(X, speakers)
     shape = (int(X.offsets[-1]), X.shape[1])
-    return write_mapped(work / "normalised", shape, X.offsets, by_speaker(X, speakers))
+    return write_mapped(stem, shape, X.offsets, by_speaker(X, speakers))
 
 
-def _origin(manifest: Manifest, extraction: Extraction) -> dict[str, Any]:
+def _origin(manifest: Manifest, rows: pd.DataFrame, made: Sequence[Extraction]) -> dict[str, Any]:
     """What a model's card says of its features and its recordings."""
-    features, level = extraction.features, extraction.level
-    rows = manifest.rows.loc[manifest.rows.index.isin(extraction.index)]
+    features, level = made[0].features, made[0].level
     return {
         "features": {
             "name": features.name,
             "level": level,
             "fingerprint": features.fingerprint(level),
+            "rules": features.fingerprint(level, libraries=False),
             "columns": list(features.columns(level)),
             "encoder": features.encoder.fingerprint() if features.encoder else None,
         },
@@ -223,9 +269,9 @@ def _origin(manifest: Manifest, extraction: Extraction) -> dict[str, Any]:
         "trained_on": {
             "corpus": manifest.name,
             "rows": len(rows),
-            "failures": len(extraction.failures),
-            "limits": extraction.limits.record,
-            "speakers": int(rows["speaker"].nunique()),
+            "failures": len(_failures(made)),
+            "limits": made[0].limits.record,
+            "speakers": int(speaker_key(rows).nunique()),
             "synthetic": bool(manifest.card and manifest.card.synthetic),
             "licence": manifest.card.licence if manifest.card else "not stated",
         },
@@ -240,24 +286,32 @@ def open_model(folder: Path) -> tuple[Any, dict[str, Any], FeatureSet]:
     ModelError : a model that cannot be trusted, or whose features this version computes otherwise.
     """
     model, card = load_model(folder)
-    features = feature_set(card["features"]["name"])
-    level = card["features"]["level"]
-    if list(features.columns(level)) != card["features"]["columns"]:
-        raise ModelError(
-            f"was trained on other columns than {features.name} has in this version",
-            where=folder,
-            code="other-features",
-            fix="train it again",
-        )
+    stored = card["features"]
+    features = feature_set(stored["name"])
+    level = stored["level"]
     encoder = features.encoder.fingerprint() if features.encoder else None
-    if encoder and encoder["files"] != (card["features"].get("encoder") or {}).get("files"):
-        raise ModelError(
-            f"the encoder of {features.name} has other weights than in training",
-            where=folder,
-            code="other-features",
-            fix="put the encoder's files back, or train again",
-        )
+    found = fix = ""
+    if list(features.columns(level)) != stored["columns"]:
+        found = f"was trained on other columns than {features.name} has in this version"
+    elif encoder and encoder["files"] != (stored.get("encoder") or {}).get("files"):
+        found = f"the encoder of {features.name} has other weights than in training"
+        fix = "put the encoder's files back, or train again"
+    elif not _by_the_same_rules(stored, features):
+        found = f"{features.name} is computed otherwise in this version than in training"
+    if found:
+        raise ModelError(found, where=folder, code="other-features", fix=fix or "train it again")
     return model, card, features
+
+
+def _by_the_same_rules(stored: Mapping[str, Any], features: FeatureSet) -> bool:
+    """Whether settings and descriptors are those of training; libraries may have new versions.
+
+    An older card does not tell the two apart: it is believed where nothing at all has changed.
+    """
+    level = stored["level"]
+    if "rules" in stored:
+        return bool(stored["rules"] == features.fingerprint(level, libraries=False))
+    return bool(stored["fingerprint"] == features.fingerprint(level))
 
 
 def predict(

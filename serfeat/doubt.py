@@ -146,6 +146,7 @@ def learn(
     *,
     groups: int = 4,
     shares: Mapping[str, Any] | None = None,
+    recorded: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,  # noqa: ARG005
 ) -> Doubt:
     """Train without some speakers, ask about them, and write down how that went.
@@ -157,6 +158,8 @@ def learn(
     truth, speakers : (n,).
     groups : of speakers; each is held out once. Fewer where there are fewer speakers.
     shares : further arguments of `serfeat.models.fit`, one entry per row of X.
+    recorded : rows from here on are further versions of those before, in their order: they are
+        trained on, and nobody is asked about them.
     progress : is called with (groups done, of how many).
 
     Raises
@@ -181,8 +184,9 @@ def learn(
         if len(set(y[train])) < 2:
             continue
         given = {name: _part(value, train) for name, value in (shares or {}).items()}
-        model = fit(make(), X[train], y[train], who[train], **given)
-        places = np.flatnonzero(test)
+        first = int((train < (recorded or len(y))).sum())
+        model = fit(make(), X[train], y[train], who[train], recorded=first, **given)
+        places = np.flatnonzero(test[:recorded])
         proba = np.asarray(model.predict_proba(X[places]))
         named = np.asarray([str(c) for c in model.classes_], dtype=object)[proba.argmax(axis=1)]
         confidence.append(proba.max(axis=1))

@@ -45,6 +45,7 @@ Contents
 `by_speaker`       : the same for frames on the disk, of one speaker at a time.
 `single_clips`     : speakers with one clip, of whom nothing is left.
 `coverage`         : tau, and what emotions each speaker has.
+`require_names`    : refuses rows that do not say who speaks.
 `require_coverage` : refuses a corpus that per-speaker normalisation would spoil.
 `require_speakers` : the same for new recordings, whose speakers have to be told.
 
@@ -79,6 +80,7 @@ __all__ = [
     "coverage",
     "per_speaker",
     "require_coverage",
+    "require_names",
     "require_speakers",
     "single_clips",
 ]
@@ -235,6 +237,22 @@ class Coverage:
         )
 
 
+def require_names(rows: pd.DataFrame) -> None:
+    """Refuse rows that do not say who speaks: the unknown ones would all be one speaker.
+
+    Raises
+    ------
+    SplitError : no column of speakers, or an empty cell in it.
+    """
+    if "speaker" not in rows or (rows["speaker"].fillna("").astype(str).str.strip() == "").any():
+        raise SplitError(
+            "speakers are not known of every clip",
+            where="normalisation = speaker",
+            code="no-speaker",
+            fix="add a speaker to every row of the manifest, or use normalisation = global",
+        )
+
+
 def coverage(rows: pd.DataFrame, labels: Sequence[str] | None = None) -> Coverage:
     """Say how evenly the speakers have the emotions.
 
@@ -247,13 +265,7 @@ def coverage(rows: pd.DataFrame, labels: Sequence[str] | None = None) -> Coverag
     ------
     SplitError : no column of speakers, or an empty cell in it.
     """
-    if "speaker" not in rows or (rows["speaker"].astype(str).str.strip() == "").any():
-        raise SplitError(
-            "speakers are not known of every clip",
-            where="normalisation = speaker",
-            code="no-speaker",
-            fix="add a speaker to every row of the manifest, or use normalisation = global",
-        )
+    require_names(rows)
     if labels is not None:
         rows = rows[rows["emotion"].isin(labels)]
     emotion = rows["emotion"].to_numpy(dtype=str)

@@ -441,6 +441,8 @@ def fit(
     proportions: Any = None,
     tasks: Mapping[str, Any] | None = None,
     oracle: tuple[Any, Any] | None = None,
+    recorded: int | None = None,
+    validation: Any = None,
 ) -> Pipeline:
     """Fit a pipeline; its last step gets what it can use of what is known of the rows.
 
@@ -452,6 +454,10 @@ def fit(
     proportions : (n, n_labels) shares of the rater votes.
     tasks : name -> (n,) targets of other tasks.
     oracle : X and y of the test rows; only for ``selection="test_oracle"``.
+    recorded : rows from here on are further versions of those before, in their order, once or
+        several times: nothing is chosen on them. None: there are no versions.
+    validation : (n,) the rows on which a model that chooses something chooses it; None: speakers
+        of the rows, as the model says.
 
     Raises
     ------
@@ -460,7 +466,8 @@ def fit(
     classifier = pipeline.steps[-1][1]
     _refuse_one_class(classifier, y)
     takes = inspect.signature(classifier.fit).parameters
-    extra: dict[str, Any] = {"groups": np.asarray(groups)} if "groups" in takes else {}
+    about = {"groups": np.asarray(groups), "recorded": recorded, "validation": validation}
+    extra = {word: value for word, value in about.items() if word in takes}
     given = {"proportions": proportions, "tasks": tasks or None, "oracle": oracle}
     for word, value in given.items():
         if value is None:

@@ -8,6 +8,7 @@ Contents
 `as_targets`        : dimensions as an array, NaN = missing.
 `target_scale`      : their means and standard deviations.
 `held_out_speakers` : the speakers whose clips choose the epoch.
+`held_out_clips`    : the clips that are not trained on then, and those of them that judge.
 `class_weights`     : a weight for each class.
 """
 
@@ -33,6 +34,7 @@ __all__ = [
     "as_targets",
     "check_settings",
     "class_weights",
+    "held_out_clips",
     "held_out_speakers",
     "target_scale",
 ]
@@ -211,6 +213,40 @@ def held_out_speakers(
             fix="set selection='last'",
         )
     return held_out, sorted(chosen)
+
+
+def held_out_clips(
+    targets: Ints,
+    groups: ArrayLike | None,
+    *,
+    fraction: float,
+    seed: int,
+    recorded: int | None = None,
+    validation: ArrayLike | None = None,
+) -> tuple[Bools, Bools, list[Any]]:
+    """Choose the clips that judge a training and take no part in it.
+
+    Parameters
+    ----------
+    targets, groups, fraction, seed : see `held_out_speakers`.
+    recorded : clips from here on are further versions of those before, and judge nothing.
+    validation : (n,) the clips that are set apart already; None: speakers are drawn.
+
+    Returns
+    -------
+    (n,) clips that are not trained on, (n,) those of them that judge, and the names of their
+    speakers, sorted.
+
+    Raises
+    ------
+    ModelError : see `held_out_speakers`.
+    """
+    if validation is None:
+        held_out, names = held_out_speakers(targets, groups, fraction=fraction, seed=seed)
+    else:
+        held_out = np.array(validation, dtype=bool)
+        names = [] if groups is None else np.unique(np.asarray(groups)[held_out]).tolist()
+    return held_out, held_out & (np.arange(len(targets)) < (recorded or len(targets))), names
 
 
 def class_weights(

@@ -21,7 +21,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from serfeat.errors import MissingExtraError, ModelError
-from serfeat.models.arguments import held_out_speakers
+from serfeat.models.arguments import held_out_clips
 from serfeat.types import Floats, Ints
 
 __all__ = ["BoostedTrees", "NearestNeighbours", "SupportVectors"]
@@ -48,14 +48,30 @@ class NearestNeighbours(KNeighborsClassifier):
         super().__init__(n_neighbors, weights="distance")
         self.candidates = candidates
 
-    def fit(self, X: Any, y: Any, groups: Any = None) -> NearestNeighbours:
-        """Fit on (n, k) and labels; `groups` (n,) are speakers, to choose k without them."""
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        groups: Any = None,
+        *,
+        recorded: int | None = None,
+        validation: Any = None,
+    ) -> NearestNeighbours:
+        """Fit on (n, k) and labels.
+
+        Parameters
+        ----------
+        groups : (n,) speakers, to choose k without them.
+        recorded : rows from here on are further versions of those before, in their order: they are
+            neighbours, and k is not chosen for them.
+        validation : (n,) the rows that k is chosen on; None: speakers in turn.
+        """
         super().fit(X, y)
         if self.outputs_2d_:
             raise ModelError("y has several columns, expected one label a row", code="bad-labels")
         self.k_ = self.n_neighbors
         if self.candidates is not None:
-            self.k_ = self._choose(groups)
+            self.k_ = self._choose(groups, recorded, validation)
         return self
 
     def kneighbors(self, X: Any = None, n_neighbors: int | None = None, **options: Any) -> Any:
@@ -75,7 +91,7 @@ class NearestNeighbours(KNeighborsClassifier):
         tags.classifier_tags.multi_label = False
         return tags
 
-    def _choose(self, groups: Any) -> int:
+    def _choose(self, groups: Any, recorded: int | None, validation: Any) -> int:
         """The candidate with the highest UAR on training speakers that were held out."""
         candidates = [int(k) for k in self.candidates or ()]
         if not candidates or min(candidates) < 1:
@@ -87,16 +103,21 @@ class NearestNeighbours(KNeighborsClassifier):
         X, y, most = self._fit_X, self._y, max(candidates)
         speakers = 0 if groups is None else len(set(groups))
         predicted = np.full((len(candidates), len(y)), -1)
-        for train, test in _inner_parts(y, groups, min(5, speakers) if speakers > 1 else 5):
+        parts = _inner_parts(y, groups, min(5, speakers) if speakers > 1 else 5, recorded)
+        if validation is not None:
+            apart = np.asarray(validation, dtype=bool)
+            parts = [(np.flatnonzero(~apart), np.flatnonzero(apart[:recorded]))]
+        for train, test in parts:
             index = KNeighborsClassifier(min(most, len(train))).fit(X[train], y[train])
             distances, rows = index.kneighbors(X[test])
             codes = y[train][rows]
             for i, k in enumerate(candidates):
                 nearest = _nearest_class(distances[:, :k], codes[:, :k], len(self.classes_))
                 predicted[i, test] = nearest
-        if (predicted < 0).any():
+        if not parts:
             return int(self.n_neighbors)
-        uar = [float(np.mean([(p[y == c] == c).mean() for c in np.unique(y)])) for p in predicted]
+        tested = np.concatenate([test for _, test in parts])
+        uar = [_uar(y[tested], p[tested]) for p in predicted]
         return max(zip(uar, candidates, strict=True))[1]
 
 
@@ -128,12 +149,21 @@ class SupportVectors(ClassifierMixin, BaseEstimator):
         self.gamma = gamma
         self.calibration_folds = calibration_folds
 
-    def fit(self, X: Any, y: Any, groups: Any = None) -> SupportVectors:
-        """Fit on (n, k) and string labels; `groups` (n,) are speakers, for the calibration."""
+    def fit(
+        self, X: Any, y: Any, groups: Any = None, *, recorded: int | None = None
+    ) -> SupportVectors:
+        """Fit on (n, k) and string labels.
+
+        Parameters
+        ----------
+        groups : (n,) speakers, for the calibration.
+        recorded : rows from here on are further versions of those before, in their order: the
+            temperature is not fitted to them.
+        """
         X, y = validate_data(self, X, y)
         self.svc_ = self._machine().fit(X, y)
         self.classes_ = self.svc_.classes_
-        self.temperature_ = self._temperature(X, y, groups)
+        self.temperature_ = self._temperature(X, y, groups, recorded)
         return self
 
     def predict(self, X: Any) -> Any:
@@ -151,10 +181,10 @@ class SupportVectors(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return _columns(self.svc_.decision_function(validate_data(self, X, reset=False)))
 
-    def _temperature(self, X: Any, y: Any, groups: Any) -> float:
+    def _temperature(self, X: Any, y: Any, groups: Any, recorded: int | None) -> float:
         """Temperature with the smallest cross entropy on held-out training rows."""
         decisions, truths = [], []
-        for train, test in _inner_parts(y, groups, self.calibration_folds):
+        for train, test in _inner_parts(y, groups, self.calibration_folds, recorded):
             if len(set(y[train])) < len(self.classes_):
                 continue
             machine = self._machine().fit(X[train], y[train])
@@ -212,12 +242,22 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         self.seed = seed
         self.threads = threads
 
-    def fit(self, X: Any, y: Any, groups: Any = None) -> BoostedTrees:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        groups: Any = None,
+        *,
+        recorded: int | None = None,
+        validation: Any = None,
+    ) -> BoostedTrees:
         """Fit on (n, k) and string labels; every class has the same total weight.
 
         Parameters
         ----------
         groups : (n,) speakers; needed with `patience`.
+        recorded : rows from here on are further versions of those before, and stop nothing.
+        validation : (n,) the rows that `patience` looks at; None: those of drawn speakers.
 
         Raises
         ------
@@ -247,14 +287,15 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         if self.patience is None:
             self.booster_ = xgboost.train(settings, rows(slice(None)), self.n_estimators)
             return self
-        held_out, _ = held_out_speakers(
-            codes, groups, fraction=self.validation_fraction, seed=self.seed
-        )
+        held_out, judged, _ = held_out_clips(
+            codes, groups, fraction=self.validation_fraction, seed=self.seed,
+            recorded=recorded, validation=validation,
+        )  # fmt: skip
         booster = xgboost.train(
             {**settings, "eval_metric": "mlogloss"},
             rows(~held_out),
             self.n_estimators,
-            evals=[(rows(held_out), "held_out")],
+            evals=[(rows(judged), "held_out")],
             early_stopping_rounds=self.patience,
             verbose_eval=False,
         )
@@ -294,16 +335,29 @@ def _nearest_class(distances: Floats, codes: Ints, n_classes: int) -> Ints:
     return np.asarray(np.where(tied, summed, np.inf).argmin(axis=1), dtype=np.int64)
 
 
-def _inner_parts(y: Any, groups: Any, n: int) -> list[tuple[Ints, Ints]]:
+def _inner_parts(
+    y: Any, groups: Any, n: int, recorded: int | None = None
+) -> list[tuple[Ints, Ints]]:
     """(train, test) rows of `n` inner folds, speakers held out where there are enough of them.
 
+    Further versions of rows (from `recorded` on) are trained on with their rows, and never tested.
     None at all where a class has fewer rows than there are folds.
     """
-    if groups is not None and len(set(groups)) >= n:
-        return list(GroupKFold(n).split(y, y, groups))
-    if min(np.unique(y, return_counts=True)[1]) >= n:
-        return list(StratifiedKFold(n).split(y, y))
-    return []
+    first = y[:recorded]
+    speakers = None if groups is None else np.asarray(groups)[:recorded]
+    if speakers is not None and len(set(speakers)) >= n:
+        parts = GroupKFold(n).split(first, first, speakers)
+    elif min(np.unique(first, return_counts=True)[1]) >= n:
+        parts = StratifiedKFold(n).split(first, first)
+    else:
+        return []
+    begins = np.arange(0, len(y), len(first))[:, None]
+    return [((begins + train).ravel(), test) for train, test in parts]
+
+
+def _uar(truth: Any, predicted: Any) -> float:
+    """Mean recall over the classes that there are."""
+    return float(np.mean([(predicted[truth == c] == c).mean() for c in np.unique(truth)]))
 
 
 def _columns(decision: Any) -> Floats:

@@ -33,8 +33,12 @@ class Objective(Protocol):
     def outputs(self, module: nn.Module, x: Tensor, lengths: Tensor) -> Any:
         """Apply the module to a batch."""
 
-    def loss(self, outputs: Any, rows: Tensor) -> Tensor:
-        """Return the loss, a scalar; `rows` (batch,) are the positions of the batch's clips."""
+    def loss(self, outputs: Any, rows: Tensor, whole: Tensor | None = None) -> Tensor:
+        """Return the loss, a scalar; `rows` (batch,) are the positions of the batch's clips.
+
+        Where these are part of a batch, `whole` are the positions of all of it: the losses of its
+        parts then add up to the batch's, if that is a mean.
+        """
 
     def right(self, outputs: Any, rows: Tensor) -> Tensor:
         """Return how many clips got the right label; NaN where there are no labels."""
@@ -63,8 +67,23 @@ class Classification:
         """Return logits (batch, n_classes)."""
         return module(x, lengths)
 
-    def loss(self, outputs: Any, rows: Tensor) -> Tensor:
+    def loss(self, outputs: Any, rows: Tensor, whole: Tensor | None = None) -> Tensor:
         """Return the mean over the clips that have a label."""
+        loss = self._mean(outputs, rows)
+        return loss if whole is None else loss * (self._divisor(rows) / self._divisor(whole))
+
+    def _divisor(self, rows: Tensor) -> Tensor:
+        """What the mean over some clips is divided by: their weights, or how many they are."""
+        targets = self.targets[rows]
+        if self.partial:
+            return (targets >= 0).sum().clamp(min=1)
+        if self.weight is None:
+            return torch.tensor(len(rows), device=rows.device)
+        if self.proportions is not None:
+            return (self.proportions[rows] * self.weight).sum()
+        return self.weight[targets].sum()
+
+    def _mean(self, outputs: Any, rows: Tensor) -> Tensor:
         logits = outputs.float()
         if self.proportions is not None:
             return soft_cross_entropy(
@@ -105,9 +124,13 @@ class Regression:
         """Return predictions (batch, k)."""
         return module(x, lengths)
 
-    def loss(self, outputs: Any, rows: Tensor) -> Tensor:
-        """Apply the measure."""
-        return self.measure(outputs.float(), self.targets[rows])
+    def loss(self, outputs: Any, rows: Tensor, whole: Tensor | None = None) -> Tensor:
+        """Apply the measure; of a part it counts by the targets that there are."""
+        loss = self.measure(outputs.float(), self.targets[rows])
+        if whole is None:
+            return loss
+        known, of = (torch.isfinite(self.targets[r]).sum().clamp(min=1) for r in (rows, whole))
+        return loss * (known / of)
 
     def right(self, outputs: Any, rows: Tensor) -> Tensor:  # noqa: ARG002
         """Return NaN: dimensions have no right answers."""
@@ -134,16 +157,18 @@ class MultiTask:
         outputs: dict[str, Any] = module.outputs(x, lengths)  # type: ignore[operator]
         return outputs, getattr(module, "log_variance", None)
 
-    def loss(self, outputs: Any, rows: Tensor) -> Tensor:
+    def loss(self, outputs: Any, rows: Tensor, whole: Tensor | None = None) -> Tensor:
         """Add the tasks' losses."""
         values, log_variance = outputs
+        part = 1.0 if whole is None else len(rows) / len(whole)
         losses = [
-            weight * objective.loss(values[name], rows)
+            weight * objective.loss(values[name], rows, whole)
             for name, (objective, weight) in self.tasks.items()
         ]
         if log_variance is not None:
             losses = [
-                torch.exp(-s) * loss + s for s, loss in zip(log_variance, losses, strict=True)
+                torch.exp(-s) * loss + part * s
+                for s, loss in zip(log_variance, losses, strict=True)
             ]
         return torch.stack(losses).sum()
 

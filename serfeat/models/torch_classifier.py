@@ -34,7 +34,7 @@ from serfeat.models.arguments import (
     as_proportions,
     check_settings,
     class_weights,
-    held_out_speakers,
+    held_out_clips,
 )
 from serfeat.models.batches import as_clips, logits, outputs
 from serfeat.models.objectives import Classification, MultiTask, Objective
@@ -180,6 +180,8 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
         proportions: ArrayLike | None = None,
         tasks: Mapping[str, ArrayLike] | None = None,
         oracle: tuple[Any, ArrayLike] | None = None,
+        recorded: int | None = None,
+        validation: ArrayLike | None = None,
     ) -> TorchClassifier:
         """Train on all rows of X.
 
@@ -192,6 +194,9 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
             labels: the loss takes them in place of y.
         tasks : name -> (n,) targets of the other tasks; NaN (or None) is missing.
         oracle : X and y of the clips by which ``"test_oracle"`` selects.
+        recorded : clips from here on are further versions of those before: they teach and never
+            judge.
+        validation : (n,) the clips by which ``"validation"`` selects; None: of drawn speakers.
 
         Raises
         ------
@@ -209,11 +214,13 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
             )
         shares = as_proportions(proportions, len(clips), len(classes))
         held_out: Bools = np.zeros(len(targets), dtype=bool)
+        judged = held_out
         speakers: list[Any] = []
         if self.selection == "validation":
-            held_out, speakers = held_out_speakers(
-                targets, groups, fraction=self.validation_fraction, seed=self.seed
-            )
+            held_out, judged, speakers = held_out_clips(
+                targets, groups, fraction=self.validation_fraction, seed=self.seed,
+                recorded=recorded, validation=validation,
+            )  # fmt: skip
         others = read_tasks(self.tasks, tasks, ~held_out)
         weights = class_weights(self.class_weight, labels[~held_out], classes)
         self._fit_module(
@@ -221,8 +228,12 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
             np.flatnonzero(~held_out),
             {"emotion": len(classes), **{t.name: t.size for t in others}},
             lambda device: self._objective(device, targets, shares, weights, others),
-            score=self._score(clips, targets, classes, held_out, oracle),
-            identity=[targets, *([] if shares is None else [shares]), *(t.values for t in others)],
+            score=self._score(clips, targets, classes, judged, oracle),
+            identity=[
+                *(targets, judged),
+                *([] if shares is None else [shares]),
+                *(t.values for t in others),
+            ],
         )
         self.classes_ = classes
         self.validation_groups_ = speakers
@@ -323,14 +334,14 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
         clips: Sequences,
         targets: Ints,
         classes: Labels,
-        held_out: Bools,
+        judging: Bools,
         oracle: tuple[Any, ArrayLike] | None,
     ) -> Any:
         """Return the function that judges an epoch, None for ``"last"``."""
         if self.selection == "last":
             return None
         if self.selection == "validation":
-            judged, truth = clips[held_out], targets[held_out]
+            judged, truth = clips[judging], targets[judging]
         else:
             if oracle is None:
                 raise ModelError(

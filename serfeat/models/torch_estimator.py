@@ -7,6 +7,7 @@ import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +187,8 @@ class TorchEstimator(BaseEstimator):
     def _identity(self, clips: Sequences, rows: Ints, targets: Any) -> str:
         """SHA-256 of all that decides a training's result, but not how long it goes on."""
         params = {k: v for k, v in self.get_params(deep=False).items() if k not in _NO_MATTER}
-        text = json.dumps([type(self).__name__, params, torch.__version__], default=repr)
+        code = _code(Path(__file__).resolve().parent.parent)
+        text = json.dumps([type(self).__name__, params, torch.__version__, code], default=repr)
         digest = hashlib.sha256(text.encode())
         frames = (part.values for part in clips.blocks())
         for array in itertools.chain((clips.offsets, rows), frames, targets):
@@ -266,6 +268,13 @@ class TorchEstimator(BaseEstimator):
 
 # Settings that do not change what is learnt.
 _NO_MATTER = {"checkpoint", "every", "verbose", "threads", "device"}
+
+
+@cache
+def _code(package: Path) -> str:
+    """SHA-256 of the files that make, train and prepare networks; they change between releases."""
+    files = sorted(f for folder in ("heads", "models") for f in (package / folder).glob("*.py"))
+    return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
 
 
 def _count(module: nn.Module) -> int:

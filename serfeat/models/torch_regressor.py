@@ -19,7 +19,7 @@ from serfeat.errors import ModelError, did_you_mean
 from serfeat.models.arguments import (
     as_targets,
     check_settings,
-    held_out_speakers,
+    held_out_clips,
     target_scale,
 )
 from serfeat.models.batches import as_clips, logits
@@ -114,6 +114,8 @@ class TorchRegressor(RegressorMixin, TorchEstimator):
         groups: ArrayLike | None = None,
         *,
         oracle: tuple[Any, ArrayLike] | None = None,
+        recorded: int | None = None,
+        validation: ArrayLike | None = None,
     ) -> TorchRegressor:
         """Train on all rows of X.
 
@@ -123,6 +125,7 @@ class TorchRegressor(RegressorMixin, TorchEstimator):
         y : (n,) or (n, targets); NaN is a missing target.
         groups : (n,) speakers; only ``selection="validation"`` reads them.
         oracle : X and y of the clips by which ``"test_oracle"`` selects.
+        recorded, validation : see `TorchClassifier.fit`.
 
         Raises
         ------
@@ -134,16 +137,18 @@ class TorchRegressor(RegressorMixin, TorchEstimator):
         clips = as_clips(self, X, training=True)
         targets = self._targets(y, len(clips))
         held_out: Bools = np.zeros(len(clips), dtype=bool)
+        judged = held_out
         if self.selection == "validation":
             one_class = np.zeros(len(clips), dtype=np.int64)
-            held_out, self.validation_groups_ = held_out_speakers(
-                one_class, groups, fraction=self.validation_fraction, seed=self.seed
-            )
+            held_out, judged, self.validation_groups_ = held_out_clips(
+                one_class, groups, fraction=self.validation_fraction, seed=self.seed,
+                recorded=recorded, validation=validation,
+            )  # fmt: skip
         self.mean_, self.scale_ = target_scale(np.where(held_out[:, None], np.nan, targets))
         scaled = torch.from_numpy(((targets - self.mean_) / self.scale_).astype(np.float32))
         score = None
         if self.selection == "validation":
-            score = self._score(clips[held_out], scaled[torch.from_numpy(held_out)])
+            score = self._score(clips[judged], scaled[torch.from_numpy(judged)])
         elif self.selection == "test_oracle":
             if oracle is None:
                 raise ModelError(
@@ -159,7 +164,7 @@ class TorchRegressor(RegressorMixin, TorchEstimator):
             {"targets": targets.shape[1]},
             lambda device: Regression(scaled.to(device), MEASURES[self.loss]),
             score=score,
-            identity=[scaled.numpy()],
+            identity=[scaled.numpy(), judged],
         )
         for epoch in self.history_:
             epoch["validation_ccc"] = epoch.pop("validation_uar", None)

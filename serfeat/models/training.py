@@ -10,8 +10,9 @@ a training that finds such a file goes on from there, to the same bits. The file
 (`before`), for the day on which the newest one is damaged: that costs epochs and no result.
 
 A batch that does not fit into the memory is halved until it does, and its gradients are added up:
-the step is that of the whole batch (but for batch normalisation, whose statistics are then those of
-the parts, and dropout, which draws again).
+the step is that of the whole batch, but for what is no mean over clips: batch normalisation takes
+the statistics of the parts, a concordance (CCC) is that of each part, and what is drawn (dropout,
+augmentation) is drawn again.
 
 Contents
 --------
@@ -183,6 +184,8 @@ def train(
         else:  # only the last stage's epochs may be kept: those before are another network's
             state.best, state.best_score, state.best_epoch = None, -math.inf, before
         for epoch in range(first + 1, before + stage.epochs + 1):
+            if patience is not None and epoch - 1 - state.best_epoch >= patience:
+                break  # asked here, and not after an epoch: a restored training may be over
             start = time.perf_counter()
             loss, accuracy = _epoch(
                 module, optimizer, clips, rows, objective, stage, epoch - before - 1,
@@ -205,8 +208,6 @@ def train(
             if checkpoint is not None and (epoch % every == 0 or epoch == total):
                 _write(checkpoint, identity, epoch, state, module, optimizer, rng)
             report(epoch, total)
-            if patience is not None and epoch - state.best_epoch >= patience:
-                break
         before += stage.epochs
     if state.best is not None:
         module.load_state_dict(state.best)
@@ -237,8 +238,9 @@ def _epoch(
     loss_sum, right = torch.zeros((), device=device), torch.zeros((), device=device)
     cuts = batches(clips.lengths[rows], stage.batch_size, rng)
 
-    def learn(batch: Ints, whole: int) -> tuple[Tensor, Tensor]:
+    def learn(batch: Ints, whole: Ints) -> tuple[Tensor, Tensor]:
         """Add the gradients of a batch, or of a part of one; return its loss and right answers."""
+        all_of_it = None if len(batch) == len(whole) else torch.from_numpy(whole).to(device)
         x, lengths = padded(clips, batch, device)
         positions = torch.from_numpy(batch).to(device)
         partner, share = None, 1.0
@@ -247,18 +249,19 @@ def _epoch(
             x, lengths, partner, share = mixed.x, mixed.lengths, mixed.partner, mixed.share
         with cast:
             outputs = objective.outputs(module, x, lengths)
-        loss = objective.loss(outputs, positions)
+        loss = objective.loss(outputs, positions, all_of_it)
         if partner is not None:
-            loss = share * loss + (1 - share) * objective.loss(outputs, positions[partner])
-        (loss if len(batch) == whole else loss * (len(batch) / whole)).backward()  # type: ignore[no-untyped-call]
-        return loss.detach() * len(batch), objective.right(outputs, positions)
+            other = objective.loss(outputs, positions[partner], all_of_it)
+            loss = share * loss + (1 - share) * other
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach() * len(whole), objective.right(outputs, positions)
 
     for step, batch in enumerate(cuts):
         for group in optimizer.param_groups:
             group["lr"] = stage.rate(done + (step + 0.5) / len(cuts))
         optimizer.zero_grad(set_to_none=True)
         for loss, correct in room.each(
-            partial(learn, whole=len(batch)),
+            partial(learn, whole=rows[batch]),
             rows[batch],
             clips.lengths,
             again=lambda: optimizer.zero_grad(set_to_none=True),

@@ -15,6 +15,9 @@ training side, and scores the pooled predictions for the inner test sides: UAR f
 CCC for dimensions. The caller fits the chosen parameters on all training rows. Each outer fold may
 choose others; its score is that of the whole procedure, tuning included.
 
+A protocol may set rows apart for choosing (validation): every candidate is then fitted once to the
+other training rows and scored on these, in place of inner folds.
+
 *One budget.* `trials` is the number of candidates, `folds` how often each is fitted: classical and
 deep entries with the same numbers have been given the same chance (`serfeat.tuning.spaces.budget`).
 `seconds` ends the search of a fold after the candidate in which it runs out; what is chosen then
@@ -66,6 +69,7 @@ def tuned(
     seed: int = 0,
     proportions: Any = None,
     tasks: Mapping[str, Any] | None = None,
+    validation: Any = None,
     fit: Callable[..., Any] = models.fit,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Choose parameters by the training rows of a fold.
@@ -79,6 +83,8 @@ def tuned(
     model : name of the model, for its default space and its parameters' names.
     seed : of the inner folds and of what is drawn.
     proportions, tasks : of the same rows, see `serfeat.models.fit`.
+    validation : (n,) the rows that every candidate is scored on, all others being those it is
+        fitted to; None: inner folds by speaker.
     fit : fits a pipeline as `serfeat.models.fit` does.
 
     Returns
@@ -95,7 +101,10 @@ def tuned(
     y = np.asarray(y)
     numbers = y.dtype.kind == "f"
     space = space_of(model, tune, task="regression" if numbers else "classification")
-    parts, remark = inner_folds(y, groups, n=space["folds"], seed=seed)
+    if validation is None:
+        parts, remark = inner_folds(y, groups, n=space["folds"], seed=seed)
+    else:
+        parts, remark = _set_apart(y, np.asarray(validation, dtype=bool))
     known = {"groups": np.asarray(groups), "proportions": proportions, "tasks": tasks or {}}
     began = time.perf_counter()
     tried: list[tuple[Candidate, dict[str, Any]]] = []
@@ -171,6 +180,15 @@ def inner_folds(y: Any, groups: Any, *, n: int, seed: int) -> tuple[Parts, str]:
             fix="set the parameters in params",
         )
     return parts, "; ".join(remarks)
+
+
+def _set_apart(y: Any, validation: Any) -> tuple[Parts, str]:
+    """The division that a protocol has made already, as `inner_folds` gives it."""
+    train, test = np.flatnonzero(~validation), np.flatnonzero(validation)
+    remark = f"scored on the {len(test)} validation clips of the protocol"
+    if y.dtype.kind != "f":  # of labels, training has all: the protocols are held to it
+        test = test[np.isin(y[test], y[train])]
+    return [(train, test)], remark
 
 
 def _quietly(splitter: Any, y: Any, groups: Any) -> list[tuple[Ints, Ints]]:

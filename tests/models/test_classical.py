@@ -14,7 +14,7 @@ from sklearn.svm import SVC
 
 from serfeat.errors import ModelError, UnknownNameError
 from serfeat.models import MODELS, fit, make_model
-from serfeat.models.classical import SupportVectors
+from serfeat.models.classical import SupportVectors, _inner_parts
 from serfeat.models.gmm import GMMClassifier
 from serfeat.models.preparation import FramePreparation
 from serfeat.sequences import Sequences
@@ -52,6 +52,42 @@ def test_knn_with_fewer_rows_than_neighbours() -> None:
     X, y, g = blobs(6)
     model = fit(make_model("knn", n_neighbors=9), X, y, g)
     assert model.predict_proba(X).shape == (6, 3)
+
+
+@pytest.mark.parametrize("speakers", [4, 1])
+def test_versions_of_a_row_go_with_it_and_are_not_tested(speakers: int) -> None:
+    """k and the temperature are chosen on recorded rows; also where no speaker can be held out.
+
+    Meant to catch: a row in training whose version is tested, or the other way round.
+    """
+    y = np.array(["a", "b"] * 6)
+    who = np.array([f"s{i % speakers}" for i in range(12)])
+    parts = _inner_parts(np.tile(y, 3), np.tile(who, 3), 3, recorded=12)
+    assert sorted(np.concatenate([test for _, test in parts])) == list(range(12))
+    for train, test in parts:
+        assert set(train % 12).isdisjoint(test)
+        assert sorted(train) == sorted(
+            row for row in range(36) if row % 12 not in test
+        )  # and none is lost
+
+
+@pytest.mark.parametrize("name", ["knn_dellaert", "xgb"])
+def test_what_is_chosen_is_chosen_on_what_is_set_apart(name: str) -> None:
+    """The labels of the rows set apart are exchanged: what fits them is another k, fewer trees.
+
+    Meant to catch: rows that are handed on and not looked at.
+    """
+    X, y, speakers = blobs(spread=3.0)
+    apart = speakers == "s0"
+    wrong = np.where(apart, np.roll(y, 1), y)
+    params = {"patience": 5, "n_estimators": 60} if name == "xgb" else {}
+
+    def chosen(labels: np.ndarray, validation: np.ndarray | None) -> int:
+        model = make_model(name, **params)
+        last = fit(model, X, labels, speakers, validation=validation).steps[-1][1]
+        return last.booster_.num_boosted_rounds() if name == "xgb" else last.k_
+
+    assert chosen(wrong, apart) != chosen(y, apart)
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "linear"])

@@ -8,8 +8,10 @@ import torch
 from torch import nn
 
 from serfeat.errors import ModelError, UnknownNameError
-from serfeat.models import training
+from serfeat.models import torch_classifier, torch_estimator, training
 from serfeat.models.augmentation import Augmentation
+from serfeat.models.losses import mse_loss
+from serfeat.models.objectives import Classification, MultiTask, Regression
 from serfeat.models.torch_classifier import TorchClassifier
 from serfeat.models.torch_regressor import TorchRegressor
 from serfeat.models.training import Stage
@@ -146,6 +148,58 @@ def test_a_killed_training_goes_on_to_the_same_bits(
     assert len(other.fit(X, y, speakers).history_) == 9
     file.write_bytes(b"\x00" * 100)
     assert len(killed.fit(X, y, speakers).history_) == 9
+
+
+@pytest.mark.parametrize("stages", [None, [{"epochs": 20}, {"epochs": 3}]])
+def test_a_training_that_patience_ended_is_over(tmp_path, monkeypatch, stages):
+    """Killed after its last checkpoint and before anybody stored it, it is not continued.
+
+    Seen to catch: patience that was asked about after an epoch only, so that a restored training
+    had one more and its best epoch, perhaps, was another; in a stage, one more before the next.
+    """
+    scores = iter([0.1, 0.9, *[0.5] * 40])
+    monkeypatch.setattr(torch_classifier, "_uar", lambda *args: next(scores))
+    X, y, speakers = _frames()
+    settings = {"epochs": 20, "stages": stages, "selection": "validation", "patience": 2}
+    file = tmp_path / "training.ckpt"
+    model = TorchClassifier("timnet", SMALL, checkpoint=str(file), every=4, **settings)
+    first = [e["epoch"] for e in model.fit(X, y, speakers).history_]
+    assert first == ([1, 2, 3, 4] if stages is None else [1, 2, 3, 4, 21, 22, 23])
+    if stages is not None:  # the newest is of the second stage, the one before of the first
+        training.before(file).replace(file)
+    scores = iter([0.95, *[0.5] * 40])
+    again = [e["epoch"] for e in model.fit(X, y, speakers).history_]
+    assert again == first
+
+
+def test_a_checkpoint_of_other_code_is_not_used(tmp_path, monkeypatch):
+    """Caught: epochs of an older version's head, taken into a training of the new one."""
+    X, y, _ = _frames()
+    file = tmp_path / "training.ckpt"
+    settings = {"epochs": 2, "every": 1, "checkpoint": str(file)}
+    epoch, done = training._epoch, []
+    monkeypatch.setattr(training, "_epoch", lambda *a, **k: done.append(1) or epoch(*a, **k))
+    for expected in (2, 2):  # the second finds all epochs in the file
+        TorchClassifier("timnet", SMALL, **settings).fit(X, y)
+        assert len(done) == expected
+    monkeypatch.setattr(torch_estimator, "_code", lambda package: "another")
+    TorchClassifier("timnet", SMALL, **settings).fit(X, y)
+    assert len(done) == 4
+
+
+def test_what_code_a_training_depends_on(tmp_path):
+    """Caught: a digest of one folder."""
+    for folder in ("heads", "models", "report"):
+        (tmp_path / folder).mkdir()
+    digest = torch_estimator._code.__wrapped__
+    nothing = digest(tmp_path)
+    (tmp_path / "heads" / "mlp.py").write_text("x = 1")
+    one = digest(tmp_path)
+    (tmp_path / "models" / "training.py").write_text("y = 1")
+    two = digest(tmp_path)
+    (tmp_path / "report" / "page.py").write_text("z = 1")
+    assert len({nothing, one, two}) == 3
+    assert digest(tmp_path) == two
 
 
 # ---------------------------------------------------------------------- augmentation
@@ -309,6 +363,69 @@ def test_the_regressor_refuses():
         TorchRegressor("mlp").fit(X, np.full(36, np.nan))
     with pytest.raises(ModelError, match="needs the clips"):
         TorchRegressor("mlp", selection="test_oracle").fit(X, np.arange(36.0))
+
+
+def _batch(n=8):
+    """Objectives over n clips, 3 outputs each, none balanced over the two halves."""
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.tensor([0, 0, 0, 2, 0, 1, 1, 2])
+    some = torch.where(torch.arange(n) % 3 == 0, -1, targets)
+    weight = torch.tensor([0.5, 2.0, 1.0])
+    shares = torch.rand(n, 3, generator=generator).softmax(1)
+    numbers = torch.randn(n, 3, generator=generator)
+    numbers[[0, 1, 6], [0, 1, 2]] = torch.nan
+    return {
+        "plain": Classification(targets),
+        "weighted": Classification(targets, weight=weight, smoothing=0.1),
+        "votes": Classification(targets, shares, weight),
+        "some labels": Classification(some, weight=weight, partial=True),
+        "numbers": Regression(numbers, mse_loss),
+    }
+
+
+@pytest.mark.parametrize("name", [*_batch(), "several"])
+def test_the_halves_of_a_batch_make_its_step(name):
+    """Gradients of the parts add up to those of the whole, whatever the mean is divided by.
+
+    Seen to catch: parts weighed by their clips, 23 % off with balanced classes.
+    """
+    objectives = _batch()
+    of = objectives.get(name) or MultiTask({k: (o, 0.7) for k, o in objectives.items()})
+    x = torch.randn(8, 3, generator=torch.Generator().manual_seed(1))
+    whole = torch.arange(8)
+
+    def gradients(parts):
+        weights, spread = torch.eye(3).requires_grad_(), torch.ones(5).requires_grad_()
+        for part in parts:
+            outputs = x[part] @ weights
+            given = (dict.fromkeys(objectives, outputs), spread) if name == "several" else outputs
+            of.loss(given, part, None if len(part) == 8 else whole).backward()
+        return torch.cat([weights.grad.ravel(), *([spread.grad] if name == "several" else [])])
+
+    parts = gradients([whole[:2], whole[2:4], whole[4:]])
+    torch.testing.assert_close(parts, gradients([whole]))
+
+
+def test_a_training_without_room_is_the_same(monkeypatch):
+    """Clips that fit only one by one: the weights are those of whole batches."""
+
+    class Narrow(training.Room):
+        def __init__(self):
+            self.most = 1.0
+
+    X, y, _ = _frames()
+    X = np.stack([clip.mean(axis=0) for clip in X])
+    keep = np.r_[0:36:3, 1:36:6, 2:36:9]  # unequal classes
+    head = {"hidden": [8], "dropout": 0.0, "batch_norm": False}
+    settings = {"epochs": 3, "class_weight": "balanced", "optimizer": "sgd"}
+    whole = TorchClassifier("mlp", head, **settings).fit(X[keep], y[keep])
+    monkeypatch.setattr(training, "Room", Narrow)
+    narrow = TorchClassifier("mlp", head, **settings).fit(X[keep], y[keep])
+    for key, value in _weights(whole).items():
+        torch.testing.assert_close(_weights(narrow)[key], value, msg=key)
+    assert [e["train_loss"] for e in narrow.history_] == pytest.approx(
+        [e["train_loss"] for e in whole.history_]
+    )
 
 
 def test_half_precision_learns():
