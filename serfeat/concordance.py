@@ -103,9 +103,10 @@ def ccc(
         each = [ccc(x[name == s], y[name == s]) for s in np.unique(name)]
         return float(np.mean(each)) if each else float("nan")
     x, y = _numbers(truth, prediction)
-    if not len(x):
+    if not len(x) or np.ptp(np.concatenate([x, y])) == 0:
         return float("nan")
-    u, v = x - x.mean(), y - y.mean()
+    # 0.1 + 0.1 + 0.1 is not 0.3: a constant would have a variance of 1e-34, and agree with itself
+    u, v = (np.zeros(len(s)) if np.ptp(s) == 0 else s - s.mean() for s in (x, y))
     below = np.mean(u**2) + np.mean(v**2) + (x.mean() - y.mean()) ** 2
     return float(ratio(2 * np.mean(u * v), below))
 

@@ -46,6 +46,7 @@ class Ranking:
     test : Friedman's, whether any of them differ.
     difference : ranks that far apart differ (Nemenyi, 5 %).
     protocols : corpus -> the protocol whose scores were ranked.
+    marks : corpus -> the warnings that its scores carry.
     """
 
     scores: pd.DataFrame
@@ -53,6 +54,7 @@ class Ranking:
     test: Friedman
     difference: float
     protocols: dict[str, str]
+    marks: dict[str, tuple[str, ...]]
 
     @property
     def words(self) -> str:
@@ -69,19 +71,26 @@ def rank_runs(folders: Sequence[Path]) -> Ranking:
 
     Raises
     ------
-    StoreError : fewer than three entries in common, or two runs on one corpus.
+    StoreError : a run on ratings, fewer than three entries in common, or two runs on one corpus.
     ModelError : fewer than two corpora.
     """
-    rows, protocols = {}, {}
+    rows, protocols, marks = {}, {}, {}
     for folder in folders:
         run = read_run(folder)
+        if run.targets:
+            raise StoreError(
+                "a run on ratings; only runs on emotions are ranked",
+                where=folder,
+                code="ratings",
+                fix="look at the reports side by side",
+            )
         name = str(run.info["corpus"]["name"])
         if name in rows:
             raise StoreError(
                 f"{name} twice, expected one run per corpus", where=folder, code="same-corpus"
             )
         first = run.protocols[0]["key"]  # held-out speakers come first
-        protocols[name] = str(first)
+        protocols[name], marks[name] = str(first), run.marks(str(first))
         rows[name] = run.scored(first).set_index("entry")["uar"]
     scores = pd.DataFrame(rows).dropna().T
     if scores.shape[1] < 3:
@@ -99,6 +108,7 @@ def rank_runs(folders: Sequence[Path]) -> Ranking:
         friedman(scores.to_numpy()),
         critical_difference(scores.shape[1], len(scores)),
         protocols,
+        marks,
     )
 
 

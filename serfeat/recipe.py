@@ -152,6 +152,7 @@ class Recipe(_Closed):
         ------
         RecipeError, UnknownNameError : a setting of nothing, a value that is none.
         """
+        _check_seeds(seeds, "--seeds")
         entries = [self._entry(e) for e in self.entries]
         for setting in settings:
             entries = _changed(entries, setting, folder)
@@ -192,7 +193,8 @@ class Recipe(_Closed):
         """The same recipe on another corpus, or on several."""
         one = corpora[0] if len(corpora) == 1 else None
         several = None if one else list(corpora)
-        return self.model_copy(update={"corpus": CorpusPart(name=one, names=several)})
+        there = CorpusPart(name=one, names=several, labels=self.corpus.labels)
+        return self.model_copy(update={"corpus": there})
 
     def manifest(
         self,
@@ -226,8 +228,9 @@ class Recipe(_Closed):
             found = read_corpus(name, find_root(name, root))
         found = replace(found, follow=follow)
         found = found if self.run.dimensions else found.labelled()
-        if self.corpus.labels is None or self.run.dimensions:
+        if self.corpus.labels is None:
             return found
+        # With dimensions a clip need not say its emotion; what is asked for it has to say.
         strangers = sorted(set(self.corpus.labels) - set(found.labels))
         if strangers:
             raise did_you_mean("label", strangers[0], found.labels, where=recipe)
@@ -342,6 +345,7 @@ def read_recipe(path: Path) -> Recipe:
             code="bad-value",
         ) from None
     _check_names(path, recipe)
+    _check_seeds(recipe.run.seeds, f"{path}, [run] seeds")
     return recipe
 
 
@@ -356,6 +360,17 @@ def _check_words(path: Path, text: Mapping[str, Any]) -> None:
             if word not in model.model_fields:
                 where = f"{path}, [{place}]" if place else path
                 raise did_you_mean("word", word, model.model_fields, where=where)
+
+
+def _check_seeds(seeds: Sequence[int], where: str) -> None:
+    """A seed that comes twice would count its predictions twice."""
+    if twice := [seed for seed in seeds if list(seeds).count(seed) > 1]:
+        raise RecipeError(
+            f"{twice[0]} is there twice: every model would be counted twice",
+            where=where,
+            code="duplicate-seed",
+            fix="name every seed once",
+        )
 
 
 def _check_names(path: Path, recipe: Recipe) -> None:

@@ -28,6 +28,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ import numpy as np
 import pandas as pd
 
 from serfeat.compare.leaderboard import leaderboard
+from serfeat.compare.reading import read_folds, read_lint, read_record
 from serfeat.compare.seal import changed
 from serfeat.errors import SerfeatError, StoreError
 from serfeat.statistics.paired import clean_rows, paired_gap, same_clips
@@ -44,7 +46,7 @@ __all__ = ["as_json", "as_rows", "compare_runs", "glance", "list_runs"]
 
 LISTED = (
     *("name", "title", "corpus", "rows", "protocols", "entries", "best", "protocol", "score"),
-    *("value", "low", "high", "created", "lint", "megabytes", "problem"),
+    *("value", "low", "high", "created", "lint", "marks", "megabytes", "problem"),
 )
 COMPARED = (
     *("protocol", "entry", "uar_a", "uar_b", "difference", "low", "high", "p", "p_holm"),
@@ -88,7 +90,7 @@ def list_runs(folder: Path) -> pd.DataFrame:
         rows.append(row)
     table = pd.DataFrame(rows, columns=list(LISTED))
     words = ["title", "corpus", "protocols", "entries", "best", "protocol", "score"]
-    return table.fillna(dict.fromkeys([*words, "created", "lint"], ""))
+    return table.fillna(dict.fromkeys([*words, "created", "lint", "marks"], ""))
 
 
 def glance(table: pd.DataFrame) -> pd.DataFrame:
@@ -100,7 +102,7 @@ def glance(table: pd.DataFrame) -> pd.DataFrame:
 
 def _described(run: Path) -> dict[str, Any]:
     """What run.json and the scores say of one run."""
-    info = _record(run)
+    info = read_record(run)
     board = _board(run, info)
     board = board[~board["control"].astype(bool)]
     held = [p["key"] for p in info["protocols"] if p["speaker_independent"]]
@@ -123,24 +125,15 @@ def _described(run: Path) -> dict[str, Any]:
         "high": float(best.get(f"{score}_high", NAN)),
         "created": str(info.get("created", "")),
         "lint": _lint(run),
+        "marks": "; ".join(
+            word
+            for word, true in {
+                "synthetic speech": info["corpus"].get("synthetic", False),
+                "SPEAKER-DEPENDENT": bool(protocol) and protocol not in held,
+            }.items()
+            if true
+        ),
     }
-
-
-def _record(run: Path) -> dict[str, Any]:
-    try:
-        info = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise StoreError(str(problem), where=run, code="unreadable-run") from problem
-    needed = ("corpus", "labels", "protocols", "entries")
-    lacking = [name for name in needed if not isinstance(info, dict) or name not in info]
-    if lacking:
-        raise StoreError(
-            f"run.json without {', '.join(lacking)}",
-            where=run,
-            code="incomplete-run",
-            fix="run the comparison again",
-        )
-    return dict(info)
 
 
 def _board(run: Path, info: Mapping[str, Any]) -> pd.DataFrame:
@@ -162,12 +155,10 @@ def _board(run: Path, info: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _lint(run: Path) -> str:
-    path = run / "lint.json"
     if changed(run):
         return "changed"
-    if not path.exists():
-        return "not linted"
-    return "clean" if json.loads(path.read_text(encoding="utf-8")).get("clean") else "leak"
+    lint = read_lint(run)
+    return "not linted" if lint is None else "clean" if lint["clean"] else "leak"
 
 
 # --- one against another ---------------------------------------------------------------------
@@ -209,11 +200,12 @@ def compare_runs(a: Path, b: Path) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class _Side:
-    """One of the two runs: run.json, the clean predictions, and what its lint said."""
+    """One of the two runs: run.json, the clean predictions, what its lint said, and its folder."""
 
     info: dict[str, Any]
     rows: pd.DataFrame
     lint: str
+    folder: Path
 
     @property
     def labels(self) -> list[str]:
@@ -231,6 +223,33 @@ class _Side:
         mine = (self.rows["protocol"] == protocol) & (self.rows["entry"] == entry)
         return self.rows[mine.to_numpy()]
 
+    @cached_property
+    def _clips(self) -> Any:
+        """Each row of the run with its label as a text; None of a run that does not hold them."""
+        path = self.folder / "rows.parquet"
+        if not path.is_file():
+            return None
+        names = ["corpus", "file", "start", "end", "speaker", "emotion"]
+        try:
+            rows = pd.read_parquet(path)[names]
+        except (OSError, ValueError, KeyError) as problem:
+            raise StoreError(str(problem), where=self.folder, code="unreadable-run") from problem
+        return rows.astype(object).map(str).agg("\x1f".join, axis=1).to_numpy()
+
+    @cached_property
+    def _folds(self) -> dict[str, Any]:
+        return read_folds(self.folder)
+
+    def trained_on(self, protocol: str) -> set[frozenset[str]]:
+        """The training clips and their labels of each fold; what the run holds of them."""
+        made = self._folds.get(protocol)
+        if made is None or self._clips is None:
+            return {frozenset([str(self.info.get("manifest_sha256", ""))])}
+        try:
+            return {frozenset(self._clips[[*f["train"], *f.get("validation", [])]]) for f in made}
+        except IndexError as problem:
+            raise StoreError(str(problem), where=self.folder, code="unreadable-run") from problem
+
     def entry(self, name: str) -> dict[str, Any]:
         """What run.json says of an entry."""
         return next((dict(e) for e in self.info["entries"] if e["name"] == name), {})
@@ -238,7 +257,7 @@ class _Side:
 
 def _side(folder: Path) -> _Side:
     """Read one of the two runs."""
-    info = _record(folder)
+    info = read_record(folder)
     try:
         rows = clean_rows(pd.read_parquet(folder / "predictions.parquet"))
     except (OSError, ValueError, KeyError) as problem:
@@ -250,7 +269,7 @@ def _side(folder: Path) -> _Side:
             code="ratings",
             fix="look at the two reports side by side",
         )
-    return _Side(info, rows, _lint(folder))
+    return _Side(info, rows, _lint(folder), folder)
 
 
 def _compared(a: _Side, b: _Side, protocol: str, entry: str) -> dict[str, Any]:
@@ -290,6 +309,8 @@ def _other(a: _Side, b: _Side, protocol: str, entry: str) -> list[str]:
         notes.append(f"normalisation: {before} against {after}, not like for like")
     if not _same_folds(a.part(protocol, entry), b.part(protocol, entry)):
         notes.append("other folds")
+    elif a.trained_on(protocol) != b.trained_on(protocol):
+        notes.append("trained on other clips or labels")
     seeds = [sorted(set(map(str, s.part(protocol, entry)["seed"]))) for s in (a, b)]
     if seeds[0] != seeds[1]:
         notes.append(f"seeds: {', '.join(seeds[0])} against {', '.join(seeds[1])}")

@@ -256,4 +256,8 @@ def _words_on_validation(made: Sequence[Fold]) -> str:
     if not max(sizes):
         return ""
     span = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
-    return f"A fold sets {span} of the rows that it learns from apart for choosing (validation)."
+    return (
+        f"A fold sets {span} of the rows that it learns from apart for choosing (validation): on "
+        "these, parameters are tuned and epochs selected where an entry does so; an entry that "
+        "chooses nothing learns from them as from the others."
+    )

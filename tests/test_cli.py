@@ -90,6 +90,22 @@ def test_extract_lld(capsys, tiny: Path, tmp_path: Path) -> None:
     assert (table["f0_hz"].dropna() > 50).all()
 
 
+@pytest.mark.parametrize("option", [(), ("--prepare", "mmse")], ids=["none", "another"])
+def test_a_set_keeps_its_own_preparation(capsys, tmp_path: Path, option: tuple[str, ...]) -> None:
+    """Seen to fail: MADD belongs to `waveform`, and was dropped where no --prepare was given."""
+    sf.write(
+        tmp_path / "a.wav",
+        np.r_[np.zeros(8_000), 0.1 * np.random.default_rng(0).standard_normal(8_000)],
+        16_000,
+    )
+    where = tmp_path / "t.csv"
+    code, _, err = run(
+        capsys, "extract", tmp_path / "a.wav", "--features", "waveform", "-o", where, *option
+    )
+    assert code == 0, err
+    assert read_metadata(where)["provenance"]["prepare"] == ([option[1]] if option else ["madd"])
+
+
 def test_bad_input_is_one_line_and_code_2(capsys, tmp_path: Path) -> None:
     tone = 0.5 * np.sin(2 * np.pi * 200 * np.arange(16_000) / 16_000)
     sf.write(tmp_path / "good.wav", tone, 16_000)

@@ -10,14 +10,17 @@ import pandas as pd
 import pytest
 
 from serfeat import compare as compare_module
+from serfeat import tuning
 from serfeat.compare import compare, fitting
-from serfeat.errors import FeatureError, ModelError, UnknownNameError
-from serfeat.manifest import Manifest
+from serfeat.errors import FeatureError, ModelError, SerfeatError, SplitError, UnknownNameError
+from serfeat.manifest import Manifest, rows_from_records
 from serfeat.manifest_csv import read_manifest
-from serfeat.models import training
+from serfeat.models import torch_classifier, training
 from serfeat.plan import ChosenProtocol, Entry, Plan
 
 HELD_OUT = (ChosenProtocol("leave_one_speaker_out"),)
+KFOLD = (ChosenProtocol("speaker_kfold", {"n": 2}),)
+RANDOM = (ChosenProtocol("random_kfold", {"n": 2}),)
 SMALL = {"epochs": 3, "n_dilations": 2, "filters": 6}
 
 
@@ -133,6 +136,23 @@ def test_stacked_folds_give_the_predictions_of_single_ones(
     pd.testing.assert_frame_equal(stacked[others], single[others])
 
 
+def test_folds_that_torch_cannot_stack_are_trained_one_by_one(
+    rated: Manifest, tmp_path: Path, monkeypatch
+) -> None:
+    """Caught: an LSTM under `vmap`, or a full memory, that failed every fold of the entry."""
+
+    def fails(*_):
+        raise RuntimeError("Batching rule not implemented for aten::lstm.input")
+
+    entry = Entry("timnet", "timnet", "timnet39", SMALL)
+    plan = Plan("t", (entry,), HELD_OUT)
+    single = pd.read_parquet(compare(rated, plan, tmp_path / "single") / "predictions.parquet")
+    monkeypatch.setattr(compare_module, "stack_key", lambda task: task.entry.name)
+    monkeypatch.setattr("serfeat.models.stacked.fit_stacked", fails)
+    after = pd.read_parquet(compare(rated, plan, tmp_path / "after") / "predictions.parquet")
+    pd.testing.assert_frame_equal(after, single)
+
+
 @pytest.mark.parametrize("model", ["svm", "timnet"])
 def test_versions_are_of_training_clips_alone(
     rated: Manifest, tmp_path: Path, monkeypatch, model: str
@@ -173,3 +193,134 @@ def test_augmentations_that_cannot_be(rated: Manifest, tmp_path: Path) -> None:
         entry = Entry("svm", "svm", "prosody", augment=augment)
         with pytest.raises((FeatureError, UnknownNameError), match=match):
             compare(rated, Plan("t", (entry,), HELD_OUT), tmp_path)
+
+
+def test_no_version_of_a_clip_chooses_the_epoch(
+    rated: Manifest, tmp_path: Path, monkeypatch
+) -> None:
+    """The held-out speakers' versions are neither trained on nor judged.
+
+    Seen to catch: three times as many clips judged, two thirds of them with noise.
+    """
+    judged = []
+    original = torch_classifier._uar
+    monkeypatch.setattr(
+        torch_classifier,
+        "_uar",
+        lambda module, clips, *rest: judged.append(len(clips)) or original(module, clips, *rest),
+    )
+    augment = {"copies": 2, "noise": [10, 20]}
+    params = {"epochs": 1, "selection": "validation"}
+    entry = Entry("mlp", "mlp", "prosody", params, augment=augment)
+    compare(rated, Plan("t", (entry,), HELD_OUT), tmp_path, listen=False)
+    assert judged == [6] * 4  # clips of one speaker
+
+
+def test_validation_clips_of_a_protocol_choose(
+    rated: Manifest, tmp_path: Path, monkeypatch
+) -> None:
+    """An epoch and a parameter are chosen on them, on nothing else.
+
+    Seen to catch: speakers drawn anew among all rows that a fold learns from.
+    """
+    speaker = rated.rows["speaker"]
+    first, second = sorted(set(speaker))[:2]
+    sides = np.where(speaker == first, "test", np.where(speaker == second, "validation", "train"))
+    manifest = rated.with_rows(rated.rows.assign(split=sides))
+    fits, scored = [], []
+    original, inner = fitting.fit, tuning._scores
+
+    def spy(model, X, y, groups, **given):
+        fits.append((groups, given["validation"]))
+        return original(model, X, y, groups, **given)
+
+    def searched(pipeline, fit, parts, X, y, known):
+        scored.extend((set(known["groups"][a]), set(known["groups"][b])) for a, b in parts)
+        return inner(pipeline, fit, parts, X, y, known)
+
+    monkeypatch.setattr(fitting, "fit", spy)
+    monkeypatch.setattr(tuning, "_scores", searched)
+    entries = (
+        Entry("mlp", "mlp", "prosody", {"epochs": 2, "selection": "validation"}),
+        Entry("xgb", "xgb", "prosody", {"patience": 2, "n_estimators": 5}),
+        Entry("knn", "knn_dellaert", "prosody"),
+        Entry("ridge", "ridge", "prosody", tune={"alpha": [0.1, 1.0]}),
+    )
+    plan = Plan("t", entries, (ChosenProtocol("predefined"),))
+    run = compare(manifest, plan, tmp_path, listen=False)
+    assert len(fits) == len(entries)
+    for groups, validation in fits:
+        assert set(np.asarray(groups)[validation]) == {second}
+        assert set(np.asarray(groups)) == set(speaker) - {first}
+    assert scored == [(set(speaker) - {first, second}, {second})] * 2
+    record = json.loads((run / "run.json").read_text())
+    assert "scored on the validation clips" in record["entries"][-1]["tuning"]
+    assert "sets 6 of the rows" in record["protocols"][0]["words"]
+
+
+def segments(folder: Path, n: int = 24) -> Manifest:
+    """Four files of n / 4 segments each, two corpora with the same speakers, a table of numbers."""
+    i = np.arange(n)
+    rows = rows_from_records(
+        [
+            {
+                "file": f"long{k // (n // 4)}.wav",
+                "start": float(k),
+                "end": k + 1.0,
+                "corpus": "other" if k >= n // 2 else "one",
+                "speaker": f"0{k % 3}",
+                "emotion": ("anger", "neutral")[k // 3 % 2],
+            }
+            for k in range(n)
+        ]
+    )
+    rows["arousal"] = np.linspace(0, 1, n)
+    table = pd.DataFrame({"file": rows.index.get_level_values("file"), "start": i, "end": i + 1})
+    table["a__mean"], table["b__mean"] = rows["arousal"].to_numpy(), i % 5
+    table.drop(index=[0, 1]).to_csv(folder / "f.csv", index=False)
+    return Manifest(rows, folder, "segments")
+
+
+def test_clips_and_people_are_counted_not_files_and_codes(tmp_path: Path) -> None:
+    """Seen to catch: lost segments of a file as one failure; "00" of two corpora as one speaker."""
+    manifest = segments(tmp_path)
+    plan = Plan("t", (Entry("knn", "knn", "table:f.csv"),), KFOLD, folder=tmp_path)
+    run = compare(manifest, plan, tmp_path / "run", listen=False)
+    record = json.loads((run / "run.json").read_text())
+    assert record["corpus"]["rows"] == 22
+    assert record["extraction"]["failures"] == len(record["failures"]) == 2
+    assert record["corpus"]["speakers"] == 6
+    counts = record["corpus"]["counts"]
+    assert set(counts) == {f"{c}/0{k}" for c in ("one", "other") for k in range(3)}
+    assert sum(sum(of.values()) for of in counts.values()) == 22
+
+
+def test_the_curve_of_a_regression_is_kept(tmp_path: Path) -> None:
+    """Seen to catch: a column of validation scores that is empty in every epoch."""
+    params = {"epochs": 2, "selection": "validation", "hidden": [4]}
+    plan = Plan(
+        "t",
+        (Entry("mlp", "mlp", "table:f.csv", params),),
+        KFOLD,
+        dimensions=("arousal",),
+        folder=tmp_path,
+    )
+    run = compare(segments(tmp_path), plan, tmp_path / "run", listen=False)
+    history = pd.read_parquet(run / "history.parquet")
+    assert history["validation_ccc"].notna().all()
+    assert history["validation_uar"].isna().all()
+
+
+def test_what_cannot_be_normalised_or_tuned_is_said_before_any_work(tmp_path: Path) -> None:
+    """Seen to catch: unnamed speakers as one voice; a refusal after everything was trained."""
+    manifest = segments(tmp_path)
+    unnamed = manifest.with_rows(manifest.rows.assign(speaker=""))
+    entry = Entry("knn", "knn", "table:f.csv", normalisation="speaker")
+    numbers = Plan("t", (entry,), RANDOM, dimensions=("arousal",), folder=tmp_path)
+    with pytest.raises(SplitError) as refused:
+        compare(unnamed, numbers, tmp_path / "a", listen=False)
+    assert refused.value.code == "no-speaker"
+    entry = Entry("svm", "svm", "table:f.csv", {"C": 10.0}, tune={"C": [0.1, 1.0]})
+    with pytest.raises(SerfeatError, match="C"):
+        compare(manifest, Plan("t", (entry,), KFOLD, folder=tmp_path), tmp_path / "b", listen=False)
+    assert not list(tmp_path.glob("[ab]/parts/*.json"))

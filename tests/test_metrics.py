@@ -274,6 +274,14 @@ def test_a_missing_truth_takes_no_part() -> None:
         assert np.isnan(score(y, x))
 
 
+@pytest.mark.parametrize("value", [0.1, 0.5, 1 / 3, 1e17])
+def test_the_same_constant_agrees_with_nothing(value: float) -> None:
+    """0 / 0 whatever its digits: of .1 the mean is another number, which made a CCC of 1."""
+    assert np.isnan(metrics.ccc([value] * 3, [value] * 3))
+    assert metrics.ccc([value] * 3, [value * 2] * 3) == 0.0
+    assert metrics.ccc([value] * 3, [value, 2 * value, 3 * value]) == 0.0
+
+
 def test_ccc_per_sequence_is_another_number() -> None:
     x = np.array([0.0, 1, 2, 10, 11, 12])
     y = np.array([2.0, 1, 0, 12, 11, 10])

@@ -171,6 +171,20 @@ def test_timnet_is_kfold_in_the_features_order() -> None:
     assert "kept apart" in words
 
 
+def test_timnet_folds_are_the_same_in_every_copy() -> None:
+    """Caught: an order by folder, so that a copy with actors' folders had other published folds."""
+    table = rows("ravdess")
+    names = [f"{i % 9}-{t}.wav" for i, t in enumerate(np.random.default_rng(0).permutation(288))]
+    flat = table.set_axis(names)
+    deep = table.set_axis([f"Actor_{s}/{n}" for s, n in zip(table["speaker"], names, strict=True)])
+    made = [folds(t, "timnet_paper", variant="published") for t in (flat, deep)]
+    for a, b in zip(made[0][0], made[1][0], strict=True):
+        assert np.array_equal(a.test, b.test)
+    assert "Stand-in" not in made[0][1]
+    same = rows("casia").set_axis([f"{i // 12}/{i % 12}.wav" for i in range(48)])
+    assert "Stand-in: in which order" in folds(same, "timnet_paper", variant="published")[1]
+
+
 def test_timnet_random_states() -> None:
     states = {"casia": 32, "emodb": 46, "emovo": 1, "iemocap": 16, "ravdess": 46, "savee": 44}
     found = read_pack("timnet_paper").corpora

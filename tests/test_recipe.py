@@ -63,6 +63,7 @@ def test_good(tmp_path: Path) -> None:
         ('title = "t"', "", "title: field required"),
         ("[[protocols]]", "[run]\ncontrol = ['svn']\n[[protocols]]", "unknown entry 'svn'"),
         ('title = "t"', "title = ", "not TOML"),
+        ("[[protocols]]", "[run]\nseeds = [0, 1, 0]\n[[protocols]]", "seeds: 0 is there twice"),
     ],
 )
 def test_bad_words(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -105,6 +106,21 @@ def test_unknown_label(tmp_path: Path, tiny: Path) -> None:
     path = recipe(tmp_path, text)
     with pytest.raises(UnknownNameError, match="did you mean 'anger'"):
         read_recipe(path).manifest(path)
+
+
+def test_labels_are_those_of_the_run(tmp_path: Path, tiny: Path) -> None:
+    """Also with dimensions in place of emotions, and on another corpus.
+
+    Seen to catch: a regression on all rows, and a filter that went with the corpus of the recipe.
+    """
+    text = GOOD.replace('"m.csv"', f'"{tiny}"\nlabels = ["anger", "neutral"]')
+    numbers = text.replace("[[protocols]]", '[run]\ndimensions = ["valence"]\n[[protocols]]', 1)
+    numbers = numbers.replace('"random_kfold"', '"speaker_kfold"')
+    path = recipe(tmp_path, numbers)
+    assert read_recipe(path).manifest(path).labels == ("anger", "neutral")
+    elsewhere = read_recipe(recipe(tmp_path, text)).on(["demo"])
+    assert elsewhere.corpus.name == "demo"
+    assert elsewhere.corpus.labels == ["anger", "neutral"]
 
 
 def test_settings_of_the_command_line(tmp_path: Path) -> None:

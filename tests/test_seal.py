@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -32,6 +33,19 @@ def made(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(made: Path, tmp_path: Path) -> Path:
     """A copy of the run, on another disk as it were."""
     return Path(shutil.copytree(made, tmp_path / "run"))
+
+
+def test_another_recipe_leaves_nothing_behind(tiny: Path, tmp_path: Path) -> None:
+    """An entry that tuned, then the same without: seen to show what tuning chose beside it."""
+    plan = replace(PLAN, entries=[replace(PLAN.entries[0], tune={"n_neighbors": [1, 5]})])
+    folder = compare(read_manifest(tiny), plan, tmp_path / "run", listen=False)
+    tuned = (folder / "tuning.parquet").read_bytes()
+    compare(read_manifest(tiny), PLAN, folder, listen=False)
+    assert not (folder / "tuning.parquet").exists()
+    assert changed(folder) == ()
+    (folder / "tuning.parquet").write_bytes(tuned)
+    assert changed(folder) == ("tuning.parquet",)
+    assert "tuning.parquet" in " ".join(read_run(folder).marks())
 
 
 def better(run: Path) -> None:
@@ -82,7 +96,7 @@ def test_what_is_lost_or_nonsense(run: Path) -> None:
         (run / SEAL).write_text(text)
         assert changed(run) == (SEAL,)
     (run / SEAL).write_text('{"/dev/zero": "x", "../run": 1, "lint.json": null}')
-    assert changed(run) == ("../run", "/dev/zero", "lint.json")
+    assert changed(run) == ("../run", "/dev/zero", "costs.parquet", "lint.json", "rows.parquet")
     (run / SEAL).unlink()
     assert changed(run) == ()
 

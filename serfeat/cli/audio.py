@@ -199,7 +199,7 @@ def extract(
     prepare: Annotated[
         str,
         typer.Option(
-            help="Applied to the samples first: mmse, log_mmse, madd",
+            help="Applied to the samples first, in place of the set's: mmse, log_mmse, madd",
             autocompletion=words.list_of("preparations"),
         ),
     ] = "",
@@ -255,7 +255,9 @@ def extract(
     present(source)
     probe(output)
     consent(accept_opensmile_licence)
-    chosen = replace(feature_set(features), prepare=words_of(prepare))
+    chosen = feature_set(features)
+    if prepare:  # a set may have its own
+        chosen = replace(chosen, prepare=words_of(prepare))
     if sr:
         chosen = replace(chosen, sr=sr)
     if functionals:

@@ -36,7 +36,7 @@ from serfeat.cli.screen import (
     progress_bars,
     words_of,
 )
-from serfeat.errors import RecipeError
+from serfeat.errors import RecipeError, printable
 from serfeat.listing import new_table
 
 
@@ -167,18 +167,19 @@ def _stored(folder: Path) -> tuple[dict[str, Any], Any]:
 
 def _record(folder: Path) -> dict[str, Any]:
     """Read what a run says of itself."""
-    import json
+    from serfeat.compare.reading import read_record
 
-    record: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    return record
+    return read_record(folder)
 
 
 def _print_lost(folder: Path) -> None:
     """Print on standard error which recordings no entry has seen."""
+    from serfeat.compare.reading import FAILURE
     from serfeat.extract import Failure
 
     record = _record(folder)
-    print_failures([Failure(**failure) for failure in record["failures"]])
+    known = [{word: each[word] for word in FAILURE} for each in record.get("failures", [])]
+    print_failures([Failure(**failure) for failure in known])
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -206,7 +207,7 @@ def _show(folder: Path, places: str = "") -> None:
 def _print_leaderboard(folder: Path) -> None:
     """Print the scores that the report has just computed, with the marks that they carry."""
     record, scores = _stored(folder)
-    print_row = _ratings_row if record["dimensions"] else _emotions_row
+    print_row = _ratings_row if record.get("dimensions") else _emotions_row
     for protocol, part in scores.groupby("protocol", sort=False):
         marks = str(part["marks"].iloc[0]).split("; ") if part["marks"].notna().all() else []
         out.print(f"\n{protocol}", style="bold")
@@ -329,13 +330,16 @@ def runs(
     for row in rows:
         table.add_row(*row)
     out.print(table)
+    if "marks" in found:  # in full, below: a table of 80 columns has no room for them
+        for name, marks in found.loc[found["marks"] != "", ["name", "marks"]].to_numpy():
+            out.print(f"{printable(str(name))}: {marks}", markup=False)
 
 
 def _print_ranks(folders: Sequence[Path], output: Path | None, *, as_json: bool) -> None:
     """Print the average ranks over corpora, and draw them.
 
     With --json: {entries: [{entry, rank, scores: {corpus: uar}}], friedman_f, friedman_p,
-    words}.
+    words, protocols: {corpus: protocol}, marks: {corpus: [warning]}}.
     """
     from serfeat.files import committed
     from serfeat.ranking import as_svg, rank_runs
@@ -356,6 +360,8 @@ def _print_ranks(folders: Sequence[Path], output: Path | None, *, as_json: bool)
                 "friedman_f": ranking.test.f,
                 "friedman_p": ranking.test.f_p,
                 "words": ranking.words,
+                "protocols": ranking.protocols,
+                "marks": {corpus: list(marks) for corpus, marks in ranking.marks.items()},
             }
         )
         return
@@ -368,6 +374,9 @@ def _print_ranks(folders: Sequence[Path], output: Path | None, *, as_json: bool)
         markup=False,
     )
     out.print(ranking.words, markup=False)
+    for corpus, protocol in ranking.protocols.items():
+        said = "; ".join([protocol, *ranking.marks[corpus]])
+        out.print(f"{corpus}: {said}", markup=False)
 
 
 @app.command(epilog="Example: serfeat demo -o runs/demo")

@@ -26,6 +26,7 @@ import pandas as pd
 
 from serfeat.audio import USUAL, Limits
 from serfeat.augment import Version
+from serfeat.compare.code import code_of
 from serfeat.compare.fitting import Task, stack_key, train_and_predict, train_stacked
 from serfeat.compare.parts import clips_of, folds_record, tables
 from serfeat.compare.record import record
@@ -40,17 +41,18 @@ from serfeat.families import families
 from serfeat.feature_sets import feature_set, whole_of
 from serfeat.feature_tables import is_table, read_given, set_of
 from serfeat.files import committed
-from serfeat.lint import as_json, evidence_of_comparison, lint
+from serfeat.lint import as_json, evidence_of_comparison, lint, unseen
 from serfeat.listening import recordings
 from serfeat.manifest import Manifest
 from serfeat.metrics import speaker_key
 from serfeat.models import MODELS, check_model
-from serfeat.normalisation import by_speaker, per_speaker, require_coverage
+from serfeat.normalisation import by_speaker, per_speaker, require_coverage, require_names
 from serfeat.plan import Entry, Plan
 from serfeat.protocols.twins import twins_of
 from serfeat.sequences import Sequences, write_mapped
 from serfeat.splits import Fold, folds
 from serfeat.store import write_table
+from serfeat.tuning.spaces import space_of
 from serfeat.types import Report
 
 __all__ = ["compare", "extract_all"]
@@ -147,7 +149,7 @@ def compare(
         twins=_twins(manifest, rows, jobs, limits) if listen else (),
         tables=made,
     )
-    found = as_json(lint(evidence))
+    found = as_json([*lint(evidence), *([] if listen else [unseen("audio-unseen", plan.title)])])
     for name, value in (("folds", folds_record(folds_of)), ("lint", found), ("run", facts)):
         with committed(folder / f"{name}.json") as temporary:
             temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
@@ -159,11 +161,13 @@ def _check(manifest: Manifest, plan: Plan) -> None:
     """Unknown names, parameters and columns are errors before any work."""
     for entry in plan.entries:
         check_model(entry.model, entry.params, task=plan.task)
+        if entry.tune:
+            space_of(entry.model, entry.tune, params=entry.params, task=plan.task)
         set_of(entry.features, plan.folder).require()
         entry.versions  # noqa: B018 - raises
     known_of(plan, manifest.rows)
-    if any(e.normalisation == "speaker" for e in plan.entries) and not plan.dimensions:
-        require_coverage(manifest.rows)
+    if any(e.normalisation == "speaker" for e in plan.entries):
+        (require_names if plan.dimensions else require_coverage)(manifest.rows)
 
 
 def _folds(rows: pd.DataFrame, plan: Plan) -> dict[str, tuple[list[Fold], str]]:
@@ -339,9 +343,9 @@ def _tasks(
     tasks = []
     known = known_of(plan, rows)
     index = hashlib.sha256(repr(rows.index.tolist()).encode()).hexdigest()
-    code = _code_digest()
     first = plan.protocols[0].key
     for entry in sorted(plan.entries, key=lambda e: MODELS[e.model].kind):
+        code = code_of(entry)
         explained = entry.name in plan.explain
         features = extractions[entry.features, entry.level, None].features
         columns = families(features.columns(entry.level)) if explained else {}
@@ -366,21 +370,12 @@ def _tasks(
                     known=known.of(fold.known),
                     oracle=known.truth[fold.test] if entry.oracle else None,
                     families={} if control else columns,
-                    hop=features.hop,
+                    hop=features.hop_s,
                     part=work,
                 )
                 name = hashlib.sha256(f"{code} {index} {task.identity}".encode()).hexdigest()
                 tasks.append(replace(task, part=work / f"{name[:24]}.json"))
     return tasks
-
-
-def _code_digest() -> str:
-    """SHA-256 of the code that makes parts: one made by other code is not used again."""
-    package = Path(__file__).resolve().parent.parent
-    folders = ("models", "heads", "tuning", "explain")
-    files = sorted(f for folder in folders for f in (package / folder).glob("*.py"))
-    files.append(package / "compare" / "fitting.py")
-    return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
 
 
 def _run_tasks(tasks: Sequence[Task], jobs: int, report: Report, engine: str, address: str) -> None:

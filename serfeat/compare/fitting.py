@@ -22,7 +22,7 @@ from serfeat.models import MODELS, fit, make_model
 from serfeat.plan import Entry
 from serfeat.sequences import Sequences, read_mapped
 from serfeat.splits import Fold
-from serfeat.types import Floats
+from serfeat.types import Bools, Floats
 
 __all__ = ["Task", "stack_key", "train_and_predict", "train_stacked"]
 
@@ -66,12 +66,14 @@ class Task:
         """All that the part depends on besides the code, as text; features by their digests."""
         files = (self.features, *self.copies, *self.conditions.values())
         oracle = None if self.oracle is None else self.oracle.tolist()
-        fold = (self.fold.name, self.fold.known.tolist(), self.fold.test.tolist())
+        families = sorted((name, list(columns)) for name, columns in self.families.items())
+        sides = (self.fold.known, self.fold.validation, self.fold.test)
+        fold = (self.fold.name, *(side.tolist() for side in sides))
         return repr(
             (
                 *(self.entry, self.protocol, fold, self.seed, self.control),
                 *([f.name for f in files], list(self.conditions), self.labels, self.dimensions),
-                *(self.known.identity, oracle, bool(self.families)),
+                *(self.known.identity, oracle, families),
             )
         )
 
@@ -98,6 +100,8 @@ def train_and_predict(task: Task) -> SerfeatError | None:
             proportions=_repeated(task, _shares(task, y)),
             tasks={name: _repeated(task, known.columns[name]) for name in task.entry.tasks},
             oracle=None if task.oracle is None else (X[task.fold.test], task.oracle),
+            recorded=len(y) if task.copies else None,
+            validation=_repeated(task, _apart(task)),
         )
         _write_part(task, model, X, time.perf_counter() - start, trials)
     except Exception as error:
@@ -132,6 +136,7 @@ def _params(task: Task, X: Any, y: Any) -> tuple[dict[str, Any], list[dict[str, 
         seed=task.seed,
         proportions=_shares(task, y),
         tasks={name: task.known.columns[name] for name in entry.tasks},
+        validation=_apart(task),
     )
 
 
@@ -157,7 +162,8 @@ def stack_key(task: Task) -> Any:
 def train_stacked(tasks: Sequence[Task]) -> list[SerfeatError | None]:
     """Train one entry on several folds at once; see `train_and_predict`.
 
-    Folds that turn out to differ in columns or classes are trained one by one.
+    Folds that turn out to differ in columns or classes are trained one by one, and so are those of
+    a network that torch cannot stack, or that do not fit into the memory together.
     """
     from serfeat.models.stacked import fit_stacked
 
@@ -173,7 +179,8 @@ def train_stacked(tasks: Sequence[Task]) -> list[SerfeatError | None]:
             prepared.append(model[:-1].fit_transform(_with_copies(task, X), labels[-1]))
         fit_stacked([m.steps[-1][1] for m in models], prepared, labels)
     except Exception as error:
-        if isinstance(error, ModelError) and error.code == "not-stackable":
+        unlike = isinstance(error, ModelError) and error.code == "not-stackable"
+        if unlike or isinstance(error, RuntimeError):  # torch's, memory among them
             return [train_and_predict(task) for task in tasks]
         return [_failure(tasks[0], error)] * len(tasks)
     seconds = (time.perf_counter() - start) / len(tasks)
@@ -200,6 +207,15 @@ def _with_copies(task: Task, X: Any) -> Any:
 def _repeated(task: Task, values: Any) -> Any:
     """What is known of the training rows, for them and for each of their versions."""
     return None if values is None else np.concatenate([values] * (1 + len(task.copies)))
+
+
+def _apart(task: Task) -> Bools | None:
+    """Marks of the training rows that the protocol sets apart for choosing; None: there are none.
+
+    Whoever chooses nothing learns from them as from all others.
+    """
+    fold = task.fold
+    return np.isin(fold.known, fold.validation) if len(fold.validation) else None
 
 
 def _targets(task: Task) -> Any:

@@ -7,21 +7,27 @@ import platform
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import pandas as pd
 
+from serfeat.compare.code import versions
 from serfeat.engines import available_cores
 from serfeat.extract import Extraction
 from serfeat.manifest import Manifest
-from serfeat.models import MODELS, Task
+from serfeat.metrics import speaker_key
+from serfeat.models import MODELS
 from serfeat.normalisation import NORMALISATIONS, coverage
 from serfeat.plan import Entry, Plan
 from serfeat.splits import Fold, independence
 from serfeat.tuning.spaces import space_of, words
 
 __all__ = ["record"]
+
+PACKAGES = (
+    *("serfeat", "numpy", "scipy", "numba", "pandas", "scikit-learn", "torch"),
+    *("xgboost-cpu", "xgboost", "soundfile", "soxr", "opensmile"),
+)
 
 
 def record(
@@ -48,10 +54,15 @@ def record(
     -------
     Everything that the report says in words, as JSON can hold it; the corpus's card is quoted.
     """
-    counts = pd.crosstab(rows["speaker"], rows["emotion"])
+    speakers = speaker_key(rows)
+    counts = pd.crosstab(speakers.to_numpy(str), rows["emotion"].to_numpy(str))
     card = manifest.card
     first = next(iter(extractions.values()))
-    failures = {f.file: f for e in extractions.values() for f in e.failures}
+    failures = {
+        (f.file, f.start, None if pd.isna(f.end) else f.end): f  # NaN is not even itself
+        for e in extractions.values()
+        for f in e.failures
+    }
     return {
         "title": plan.title,
         "command": command,
@@ -61,7 +72,7 @@ def record(
             "name": manifest.name,
             "title": card.title if card else manifest.name,
             "rows": len(rows),
-            "speakers": int(rows["speaker"].nunique()),
+            "speakers": int(speakers.nunique()),
             "seconds_of_audio": first.seconds_of_audio,
             "licence": card.licence if card else "not stated",
             "citation": card.citation if card else "",
@@ -80,7 +91,8 @@ def record(
             for apart in [independence(rows, folds_of[p.key][0])]
         ],
         "entries": [
-            _entry_record(e, extractions[e.features, e.level, None], plan.task)
+            _entry_record(e, extractions[e.features, e.level, None])
+            | {"tuning": _tuning(e, plan, folds_of)}
             for e in plan.entries
         ],
         "normalisation": _normalisation(plan, rows),
@@ -92,7 +104,7 @@ def record(
         "manifest_sha256": hashlib.sha256(
             rows.to_csv().encode("utf-8", "surrogateescape")
         ).hexdigest(),
-        "versions": _versions(),
+        "versions": {"python": platform.python_version(), **versions(PACKAGES)},
         "machine": {
             "cores": available_cores(),
             "processor": platform.machine(),
@@ -124,7 +136,7 @@ def _selection(plan: Plan) -> str:
         )
     return (
         f"{words} Deep entries keep the weights of their last epoch unless their parameters say "
-        "selection = validation (training speakers held out)."
+        "selection = validation (training speakers held out, or a protocol's validation clips)."
     )
 
 
@@ -141,7 +153,21 @@ def _normalisation(plan: Plan, rows: pd.DataFrame) -> str:
     return " ".join(f"{', '.join(names)}: {said[way]}" for way, names in ways.items())
 
 
-def _entry_record(entry: Entry, extraction: Extraction, task: Task) -> dict[str, Any]:
+def _tuning(entry: Entry, plan: Plan, folds_of: Mapping[str, tuple[list[Fold], str]]) -> str:
+    """Say how an entry was tuned; otherwise where a protocol has rows for it."""
+    if not entry.tune:
+        return ""
+    said = words(space_of(entry.model, entry.tune, params=entry.params, task=plan.task))
+    apart = [key for key, (made, _) in folds_of.items() if any(len(f.validation) for f in made)]
+    if apart:
+        said += (
+            f" Under {', '.join(apart)} each candidate is fitted once and scored on the validation "
+            "clips of the protocol."
+        )
+    return said
+
+
+def _entry_record(entry: Entry, extraction: Extraction) -> dict[str, Any]:
     model = MODELS[entry.model]
     return {
         "name": entry.label,
@@ -155,24 +181,9 @@ def _entry_record(entry: Entry, extraction: Extraction, task: Task) -> dict[str,
         "targets": entry.targets,
         "augment": dict(entry.augment),
         "normalisation": entry.normalisation,
-        "tuning": words(space_of(entry.model, entry.tune, params=entry.params, task=task))
-        if entry.tune
-        else "",
         "tune": entry.tune if isinstance(entry.tune, str) else dict(entry.tune),
         "words": f"{model.summary} ({model.source})",
     }
-
-
-def _versions() -> dict[str, str]:
-    names = ["serfeat", "numpy", "scipy", "numba", "pandas", "scikit-learn", "torch"]
-    names += ["xgboost-cpu", "xgboost", "soundfile", "soxr", "opensmile"]
-    found = {"python": platform.python_version()}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _gpu() -> str:

@@ -13,6 +13,7 @@ Contents
 --------
 `seal`    : write the digests of some files.
 `changed` : which of them are not what they were.
+`OPTIONAL` : the tables of a run that not every run has.
 """
 
 from __future__ import annotations
@@ -24,20 +25,32 @@ from pathlib import Path
 
 from serfeat.files import committed, sha256
 
-__all__ = ["changed", "seal"]
+__all__ = ["OPTIONAL", "changed", "seal"]
 
 SEAL = "seal.json"
+# The tables that a run may hold beside its predictions, by the names of their files.
+OPTIONAL = ("history", "costs", "rows", "tuning", "importance", "contributions", "gates", "tasks")
 
 
 def seal(folder: Path, names: Iterable[str]) -> None:
-    """Write the digests of some files of a folder, the last thing that a run writes."""
+    """Write the digests of some files of a folder, the last thing that a run writes.
+
+    A table that is not among them is of an earlier run in this folder, with another recipe: it is
+    removed, so that no page shows it as this one's.
+    """
+    names = list(names)
+    for name in OPTIONAL:
+        if f"{name}.parquet" not in names:
+            (folder / f"{name}.parquet").unlink(missing_ok=True)
     digests = {name: _digest(folder / name) for name in sorted(names)}
     with committed(folder / SEAL) as temporary:
         temporary.write_text(json.dumps(digests, indent=1) + "\n", encoding="utf-8")
 
 
 def changed(folder: Path) -> tuple[str, ...]:
-    """Name the sealed files that are gone or differ, sorted; the seal itself where it is no seal.
+    """Name the sealed files that are gone, differ or came later, sorted.
+
+    The seal itself is named where it is no seal.
 
     Returns
     -------
@@ -50,7 +63,8 @@ def changed(folder: Path) -> tuple[str, ...]:
         kept = {str(name): str(digest) for name, digest in digests.items()}
     except (ValueError, AttributeError):
         return (SEAL,)
-    return tuple(name for name in sorted(kept) if _digest(folder / name) != kept[name])
+    known = [*kept, *(f"{name}.parquet" for name in OPTIONAL)]
+    return tuple(n for n in sorted(set(known)) if _digest(folder / n) != kept.get(n, ""))
 
 
 def _digest(path: Path) -> str:

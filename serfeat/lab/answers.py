@@ -1,4 +1,4 @@
-"""What the lab's server answers: JSON, binary blocks of arrays, and errors in one line.
+"""What the lab's server answers (JSON, blocks of arrays, errors in one line), and numbers asked.
 
 Conventions
 -----------
@@ -11,6 +11,7 @@ Contents
 --------
 `LabError` : an error with its HTTP status.     `answer` : a value as JSON.
 `failure`  : any exception as an answer.        `block`  : arrays as bytes.
+`number`   : a number of a request.
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ from starlette.responses import Response
 
 from serfeat.errors import SerfeatError
 
-__all__ = ["LabError", "answer", "block", "failure"]
+__all__ = ["LabError", "answer", "block", "failure", "number"]
 
 ALIGNMENT = 8  # bytes: the widest element of a typed array
+LARGEST = 1e9  # s, Hz or pixels: what lies beyond is no number that a page has
 # What JavaScript has typed arrays for; whole numbers of 64 bits have none that one can plot.
 DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
 
@@ -61,6 +63,32 @@ class LabError(SerfeatError, ValueError):
 
 def _lab_error(status: int, message: str) -> LabError:
     return LabError(status, message)
+
+
+def number(
+    words: Mapping[str, str],
+    name: str,
+    default: float,
+    low: float = -LARGEST,
+    high: float = LARGEST,
+) -> float:
+    """A number of a request; the default where the request has none.
+
+    Raises
+    ------
+    LabError : no number (400, bad-number), or one out of range.
+    """
+    text = words.get(name, "")
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not low <= value <= high:
+        within = "" if (low, high) == (-LARGEST, LARGEST) else f" from {low:g} to {high:g}"
+        raise LabError(400, f"{name} is {text!r}, expected a number{within}", code="bad-number")
+    return value
 
 
 def answer(value: object, status: int = 200) -> Response:

@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from serfeat.lab.answers import number
 from serfeat.lab.background import Meter, Tasks
 from serfeat.lab.emotion_said import Heard, describe, over_time, said
 from serfeat.lab.state import Lab, LabError, answer
@@ -122,13 +123,13 @@ class _Models:
         asked = request.query_params
         name = asked.get("sound", "")
         sound, recording = self.lab.sounds.get(name), await self.lab.recording(name)
-        end = _number(asked.get("end", ""), "end", math.inf)
+        end = number(asked, "end", math.inf, 0.0)
         return Heard(
             recording.samples,
             recording.sr,
             sound.path,
             first=sound.start or 0.0,
-            start=_number(asked.get("start", ""), "start", 0.0),
+            start=number(asked, "start", 0.0, 0.0),
             end=None if math.isinf(end) else end,
         )
 
@@ -137,24 +138,6 @@ def _identifier(folder: Path) -> str:
     """Sixteen hexadecimal digits that stay the same while the folder stays where it is."""
     text = str(folder.resolve()).encode("utf-8", "surrogateescape")
     return hashlib.blake2b(text, digest_size=8).hexdigest()
-
-
-def _number(text: str, name: str, missing: float, low: float = 0.0, high: float = 1e6) -> float:
-    """A number of a request.
-
-    Raises
-    ------
-    LabError : no number, or one out of range.
-    """
-    if not text:
-        return missing
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not low <= value <= high:
-        raise LabError(400, f"{name}: expected a number from {low:g} to {high:g}")
-    return value
 
 
 def routes(lab: Lab) -> list[BaseRoute]:
@@ -171,8 +154,8 @@ def routes(lab: Lab) -> list[BaseRoute]:
 
     async def sliding(request: Request) -> Response:
         folder, asked = models.folder(request), request.query_params
-        window = _number(asked.get("window", ""), "window", 1.0, 0.1, 30.0)
-        step = _number(asked.get("step", ""), "step", 0.25, 0.02, 30.0)
+        window = number(asked, "window", 1.0, 0.1, 30.0)
+        step = number(asked, "step", 0.25, 0.02, 30.0)
         heard = await models.heard(request)
         return answer(await lab.work(over_time, folder, heard, window, step))
 

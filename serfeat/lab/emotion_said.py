@@ -327,7 +327,7 @@ def _windowed(model: _Model, x: Reals, spans: list[tuple[float, float]]) -> tupl
 
 def _looked(model: _Model, frames: Any, seconds: float) -> dict[str, Any]:
     """Attention, gates and evidence of the head over the whole part."""
-    table = gates(model.pipeline, Sequences.of([frames]), hop=model.features.hop)
+    table = gates(model.pipeline, Sequences.of([frames]), hop=model.features.hop_s)
     fitted = model.features.fit / model.features.sr
     shift = (fitted - seconds) / 2 if fitted else 0.0  # zeros, or a cut, on both sides
     found: dict[str, Any] = {"gates": {}, "scales": {}}

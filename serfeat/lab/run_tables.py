@@ -22,7 +22,6 @@ Contents
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +31,7 @@ import numpy as np
 import pandas as pd
 
 from serfeat import metrics
+from serfeat.compare.reading import read_record
 from serfeat.errors import SerfeatError, StoreError, did_you_mean
 from serfeat.stats import clean_rows
 
@@ -172,8 +172,7 @@ def said(folder: Path) -> tuple[list[str], pd.DataFrame]:
     StoreError : a run that cannot be read, or a run on ratings, which has no confusion.
     """
     try:
-        info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        labels = [str(label) for label in info["labels"]]
+        labels = [str(label) for label in read_record(folder)["labels"]]
         table = pd.read_parquet(folder / "predictions.parquet")
         if lacking := [c for c in NEEDED if c not in table]:
             raise StoreError(

@@ -15,7 +15,6 @@ GET  /api/sound/{id}/slice            block: the spectrum at one moment
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable, Mapping
 from io import BytesIO
 from typing import Any
@@ -26,6 +25,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from serfeat.errors import SerfeatError, did_you_mean
+from serfeat.lab.answers import number
 from serfeat.lab.curves import CURVES, LONGEST, OURS, SLIDERS, WHOLE, Settings, curves, sources_of
 from serfeat.lab.pictures import slice_at, spectrogram, waveform
 from serfeat.lab.sounds import Recording, Sound
@@ -36,7 +36,6 @@ from serfeat.lab.vowels import SOURCE, VOWELS
 __all__ = ["routes"]
 
 PAGE = 60  # recordings that a list shows at once
-LARGEST = 1e9  # s, Hz or pixels: what lies beyond is no number that a page has
 FILTERS = ("speaker", "emotion")
 
 Answer = Callable[[Request], Awaitable[Response]]
@@ -127,7 +126,7 @@ def _list(lab: Lab) -> Answer:
         if wanted := words.get("q", "").strip().lower():
             files = rows.index.get_level_values("file").str.lower()
             rows = rows[files.str.contains(wanted, regex=False)]
-        begin = max(0, int(_number(words, "offset", 0)))
+        begin = max(0, int(number(words, "offset", 0)))
         sounds = [
             {
                 "id": lab.sounds.find(file, start, end, corpus=name),
@@ -208,7 +207,7 @@ def _curves(lab: Lab) -> Answer:
 def _slice(lab: Lab) -> Answer:
     async def one(request: Request) -> Response:
         recording = await lab.recording(request.path_params["id"])
-        time = _number(request.query_params, "time", 0.0)
+        time = number(request.query_params, "time", 0.0)
         settings = Settings.of(request.query_params)
         return block(*await lab.work(slice_at, recording, time, settings))
 
@@ -219,18 +218,8 @@ async def _view(lab: Lab, request: Request) -> tuple[Recording, float, float, in
     """The recording, the stretch that is looked at (s), and the width of the screen (pixels)."""
     recording = await lab.recording(request.path_params["id"])
     words = request.query_params
-    start = max(0.0, _number(words, "start", 0.0))
-    end = min(recording.duration, _number(words, "end", recording.duration))
+    start = max(0.0, number(words, "start", 0.0))
+    end = min(recording.duration, number(words, "end", recording.duration))
     if start >= end:
         raise LabError(422, f"{start:g} to {end:g} s is no stretch of it", code="bad-segment")
-    return recording, start, end, int(_number(words, "width", 800))
-
-
-def _number(words: Mapping[str, str], name: str, default: float) -> float:
-    try:
-        value = float(words.get(name, default))
-    except ValueError:
-        value = math.nan
-    if not abs(value) <= LARGEST:  # nor NaN
-        raise LabError(422, f"{name} is {words[name]!r}, expected a number", code="bad-number")
-    return value
+    return recording, start, end, int(number(words, "width", 800))

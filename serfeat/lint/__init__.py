@@ -15,13 +15,15 @@ Contents
 --------
 `LINTS` `lint` : the checks; all of them applied.
 `evidence_of_comparison` : what they look at, from a plan and its folds.
+`gravest_first` : findings in order.
 `clean`, `as_text`, `as_json` : the findings in one word, for a terminal, for a program.
+`UNSEEN` `unseen` : what could not be looked at, and the warning that says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from serfeat.errors import did_you_mean, printable
 from serfeat.lint.evidence import (
@@ -38,6 +40,7 @@ from serfeat.lint.kinds import LINTS
 
 __all__ = [
     "LINTS",
+    "UNSEEN",
     "Check",
     "Contender",
     "Division",
@@ -49,10 +52,29 @@ __all__ = [
     "as_text",
     "clean",
     "evidence_of_comparison",
+    "gravest_first",
     "lint",
+    "unseen",
 ]
 
-_ORDER = ("leak", "warning", "note")
+_ORDER: tuple[str, ...] = get_args(Severity)  # the gravest first
+
+# Warning -> the kinds that nobody looked for: it stands among the findings, so that a clean lint
+# does not speak of what was not there to be seen.
+UNSEEN: dict[str, frozenset[str]] = {
+    "features-unseen": frozenset(
+        kind
+        for kind, check in LINTS.items()
+        if check.function.__module__.rsplit(".", 1)[-1] in ("tables", "codes")
+    ),
+    "audio-unseen": frozenset({"identical-audio", "near-identical-audio", "duplicates-in-test"}),
+}
+_UNSEEN_WORDS = {
+    "features-unseen": "the features were not looked at; lint the recipe, or run the comparison "
+    "again",
+    "audio-unseen": "the recordings were not listened to: the same clip under two names, or nearly "
+    "the same, would not be found; lint or run without --no-listen",
+}
 
 
 def lint(evidence: Evidence, *, kinds: Iterable[str] | None = None) -> list[Finding]:
@@ -75,7 +97,12 @@ def lint(evidence: Evidence, *, kinds: Iterable[str] | None = None) -> list[Find
         if kind not in LINTS:
             raise did_you_mean("lint", kind, LINTS)
     found = [f for kind in wanted for f in _findings(LINTS[kind], evidence)]
-    return sorted(found, key=lambda f: _ORDER.index(f.severity))
+    return gravest_first(found)
+
+
+def gravest_first(findings: Iterable[Finding]) -> list[Finding]:
+    """Leaks, then warnings, then notes, each in the order that they came in."""
+    return sorted(findings, key=lambda f: _ORDER.index(f.severity))
 
 
 def _findings(check: Check, evidence: Evidence) -> list[Finding]:
@@ -88,6 +115,17 @@ def _findings(check: Check, evidence: Evidence) -> list[Finding]:
         )
         for trace in check.function(evidence)
     ]
+
+
+def unseen(kind: str, where: str) -> Finding:
+    """The warning that some kinds were not looked for; `kind` is a key of `UNSEEN`."""
+    return Finding(kind, "warning", where, _UNSEEN_WORDS[kind])
+
+
+def _looked_for(findings: Iterable[Finding]) -> list[str]:
+    """The kinds that were looked for."""
+    left = frozenset().union(*(UNSEEN.get(f.kind, frozenset()) for f in findings))
+    return [kind for kind in LINTS if kind not in left]
 
 
 def clean(findings: Iterable[Finding]) -> bool:
@@ -103,7 +141,7 @@ def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
             {"kind": f.kind, "severity": f.severity, "where": f.where, "words": f.words}
             for f in findings
         ],
-        "checked": list(LINTS),
+        "checked": _looked_for(findings),
     }
 
 
@@ -114,7 +152,7 @@ def as_text(findings: Sequence[Finding]) -> list[str]:
     leaks, warnings, notes = counts
     verdict = "clean" if not leaks else "NOT CLEAN"
     lines.append(
-        f"{verdict}: {leaks} leaks, {warnings} warnings, {notes} notes; {len(LINTS)} kinds looked "
-        "for"
+        f"{verdict}: {leaks} leaks, {warnings} warnings, {notes} notes; "
+        f"{len(_looked_for(findings))} kinds looked for"
     )
     return lines

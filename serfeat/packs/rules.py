@@ -47,7 +47,9 @@ def _random_rows(rows: pd.DataFrame, share: float) -> list[Fold]:
 def _shuffled_utterances(rows: pd.DataFrame, n: int, random_state: int) -> list[Fold]:
     """KFold over the rows in the order of TIM-Net's features: by class, then as people sort files.
 
-    The classes' English names have the alphabetical order of our nouns in all six corpora.
+    The classes' English names have the alphabetical order of our nouns in all six corpora. Files
+    are sorted by their names; the folders, which every copy has of its own, decide between equal
+    ones only.
     """
     from sklearn.model_selection import KFold
 
@@ -55,7 +57,7 @@ def _shuffled_utterances(rows: pd.DataFrame, n: int, random_state: int) -> list[
         raise SplitError(f"{n} folds from {len(rows)} rows", code="too-few-rows")
     files = [str(key[0] if isinstance(key, tuple) else key) for key in rows.index]
     keys = [
-        (emotion, [int(t) if t.isdigit() else t for t in re.split(r"(\d+)", file)])
+        (emotion, _natural(file.rsplit("/", 1)[-1]), _natural(file))
         for emotion, file in zip(rows["emotion"].astype(str), files, strict=True)
     ]
     order = np.array(sorted(range(len(rows)), key=keys.__getitem__))
@@ -64,6 +66,11 @@ def _shuffled_utterances(rows: pd.DataFrame, n: int, random_state: int) -> list[
         Fold(f"fold {i + 1:0{len(str(n))}d}", np.sort(order[train]), np.sort(order[test]))
         for i, (train, test) in enumerate(parts)
     ]
+
+
+def _natural(text: str) -> list[str | int]:
+    """Words and numbers in turn: "a10" comes after "a9"."""
+    return [int(t) if t.isdigit() else t for t in re.split(r"(\d+)", text)]
 
 
 def _split_column(

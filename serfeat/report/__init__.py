@@ -12,7 +12,7 @@ predictions.parquet : one row per clip x entry x protocol x fold x seed: file, s
     clip), sex, language, text_id, session (empty: unknown). A run on ratings has target (e.g.
     "valence") and numbers as truth and prediction.
 history.parquet : deep entries: entry, protocol, fold, seed, epoch, train_loss, train_accuracy,
-    validation_uar (NaN: none), seconds.
+    validation_uar, of a regression validation_ccc (NaN: none), seconds.
 costs.parquet : entry, protocol, fold, seed, control, fit_s, predict_s, n_train, n_test,
     n_features, parameters, size_bytes.
 rows.parquet : one row per clip, in row-number order: file, start, end, corpus, speaker, sex,

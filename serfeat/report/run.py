@@ -10,7 +10,6 @@ Contents
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,8 @@ from typing import Any
 import pandas as pd
 
 from serfeat.compare.leaderboard import leaderboard
-from serfeat.compare.seal import changed
+from serfeat.compare.reading import read_folds, read_lint, read_record
+from serfeat.compare.seal import OPTIONAL, changed
 from serfeat.errors import StoreError
 from serfeat.report.differences import pairs_of
 
@@ -30,7 +30,6 @@ SYNTHETIC = "SYNTHETIC SPEECH: scores say nothing about people"
 DEPENDENT = "SPEAKER-DEPENDENT: the test speakers' other clips are in the training folds"
 CHANGED = "CHANGED SINCE THE RUN, so that these may not be its numbers"
 NOT_LINTED = "NOT LINTED: nobody has looked for leaks in this run"
-OPTIONAL = ("history", "costs", "rows", "tuning", "importance", "contributions", "gates", "tasks")
 AGAIN = "run the comparison again"
 
 
@@ -166,26 +165,26 @@ def read_run(folder: Path) -> Run:
 
     Raises
     ------
-    StoreError : a part of the folder that is missing, cannot be read or lacks a column.
+    StoreError : a part of the folder that is missing, cannot be read, lacks a column or says
+        something else than such a part does.
     """
+    info, folds, lint = read_record(folder), read_folds(folder), read_lint(folder)
     try:
-        info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         predictions = pd.read_parquet(folder / "predictions.parquet")
         tables = {
             name: pd.read_parquet(folder / f"{name}.parquet")
             for name in OPTIONAL
             if (folder / f"{name}.parquet").exists()
         }
-        lint, folds = (_optional(folder / name) for name in ("lint.json", "folds.json"))
     except (OSError, ValueError) as problem:
         raise StoreError(str(problem), where=folder, code="unreadable-run", fix=AGAIN) from problem
-    _check(folder, info, predictions)
+    _check(folder, predictions)
     clean = (predictions["condition"] == CLEAN) if "condition" in predictions else None
     disturbed = predictions[~clean] if clean is not None else pd.DataFrame()
     predictions = predictions[clean].reset_index(drop=True) if clean is not None else predictions
     labels = [] if targets_of(predictions) else [str(label) for label in info["labels"]]
     board = _board(predictions, tables.get("costs"), labels)
-    pairs = pairs_of(predictions, board, labels, folds or {})
+    pairs = pairs_of(predictions, board, labels, folds)
     return Run(
         info,
         predictions,
@@ -195,13 +194,9 @@ def read_run(folder: Path) -> Run:
         tables,
         pairs,
         lint,
-        folds or {},
+        folds,
         changed(folder),
     )
-
-
-def _optional(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def _board(
@@ -217,12 +212,10 @@ def _board(
     return dimension_board(predictions)
 
 
-def _check(folder: Path, info: object, predictions: pd.DataFrame) -> None:
-    """Refuse a folder that lacks what every page needs."""
-    known = set(info) if isinstance(info, dict) else set()
-    needed = {"corpus", "labels", "protocols", "entries"} - known
+def _check(folder: Path, predictions: pd.DataFrame) -> None:
+    """Refuse predictions that lack what every page needs."""
     columns = ["file", "corpus", "speaker", "truth", "prediction", "entry", "protocol", "fold"]
-    lacking = sorted(needed | ({*columns, "seed", "control"} - set(predictions)))
+    lacking = sorted({*columns, "seed", "control"} - set(predictions))
     if lacking or predictions.empty:
         found = f"without {', '.join(lacking)}" if lacking else "without any prediction"
         raise StoreError(f"a run {found}", where=folder, code="incomplete-run", fix=AGAIN)

@@ -50,6 +50,7 @@ __all__ = [
     "brier",
     "calibration_board",
     "calibration_scores",
+    "clip_keys",
     "ece",
     "ece_classwise",
     "ece_of_calibrated",
@@ -70,6 +71,7 @@ def reliability(
     labels: Texts,
     *,
     speakers: Sequence[object] | None = None,
+    clips: Sequence[object] | None = None,
     bins: int = 10,
     by: Bins = "width",
     seed: int = 0,
@@ -83,6 +85,8 @@ def reliability(
     labels : (C,) all classes.
     speakers : (n,); with them the interval resamples speakers, without it is Wilson's, which takes
         clips for independent and is too narrow.
+    clips : (n,) which clip a row is about; the same one under several seeds is one trial, not
+        several. Default: each row another.
     bins, by : how many; of equal ``"width"`` on 0..1, or of equal ``"mass"`` (clips).
     seed : of the bootstrap.
 
@@ -97,7 +101,7 @@ def reliability(
     n = np.bincount(bin_of, minlength=len(edges) - 1)
     mean = ratio(np.bincount(bin_of, confidence, minlength=len(n)), n)
     accuracy = ratio(np.bincount(bin_of, right, minlength=len(n)), n)
-    low, high = _wilson(accuracy, n)
+    low, high = _wilson(accuracy, _trials(bin_of, len(n), _clip_codes(clips, len(bin_of))))
     if speakers is not None:
         names = np.asarray([str(s) for s in speakers], dtype=object)
         for b in np.flatnonzero(n):
@@ -161,21 +165,28 @@ def ece_classwise(
 
 
 def ece_of_calibrated(
-    proba: ArrayLike, *, bins: int = 10, by: Bins = "width", draws: int = 200, seed: int = 0
+    proba: ArrayLike,
+    *,
+    clips: Sequence[object] | None = None,
+    bins: int = 10,
+    by: Bins = "width",
+    draws: int = 200,
+    seed: int = 0,
 ) -> tuple[float, float]:
     """ECE that chance alone gives a calibrated model of these confidences: mean, 95 % quantile.
 
     Every clip is right with the probability of its own confidence, `draws` times (Broecker and
     Smith 2007). Clips of one speaker go wrong together, so that real chance is larger still.
+    `clips` as in `reliability`: one clip under several seeds has one truth, and one draw of it.
     """
     p = np.asarray(proba, dtype=np.float64)
     confidence = p.max(axis=1) if len(p) else np.zeros(0)
     if not len(p) or np.isnan(p).any():
         return float("nan"), float("nan")
     rng = np.random.default_rng(seed)
-    found = [
-        _binned_gap(confidence, rng.random(len(p)) < confidence, bins, by) for _ in range(draws)
-    ]
+    clip = _clip_codes(clips, len(p))
+    chances = (rng.random(clip.max() + 1)[clip] for _ in range(draws))
+    found = [_binned_gap(confidence, chance < confidence, bins, by) for chance in chances]
     return float(np.mean(found)), float(np.quantile(found, 0.95))
 
 
@@ -200,9 +211,15 @@ def log_loss(truth: Texts, proba: ArrayLike, labels: Texts) -> float:
 
 
 def calibration_scores(
-    truth: Texts, proba: ArrayLike, labels: Texts, *, bins: int = 10, seed: int = 0
+    truth: Texts,
+    proba: ArrayLike,
+    labels: Texts,
+    *,
+    clips: Sequence[object] | None = None,
+    bins: int = 10,
+    seed: int = 0,
 ) -> dict[str, float]:
-    """All scores of one set of predictions.
+    """All scores of one set of predictions; `clips` as in `reliability`.
 
     Returns
     -------
@@ -211,7 +228,7 @@ def calibration_scores(
     """
     confidence, right, p = _top(truth, proba, labels)
     empty = not len(p)
-    chance, chance_high = ece_of_calibrated(p, bins=bins, seed=seed)
+    chance, chance_high = ece_of_calibrated(p, clips=clips, bins=bins, seed=seed)
     return {
         "n": float(len(p)),
         "accuracy": float("nan") if empty else float(right.mean()),
@@ -234,7 +251,8 @@ def calibration_board(
 
     Parameters
     ----------
-    predictions : the predictions table (truth, p_<label>, entry, protocol, control, condition).
+    predictions : the predictions table (file, start, truth, p_<label>, entry, protocol, control,
+        condition).
 
     Returns
     -------
@@ -247,9 +265,33 @@ def calibration_board(
     found = []
     for key, part in rows.groupby(keys, sort=False, observed=True):
         proba = part[columns].to_numpy(dtype=np.float64)
-        one = calibration_scores(list(part["truth"]), proba, labels, bins=bins, seed=seed)
+        one = calibration_scores(
+            list(part["truth"]), proba, labels, clips=clip_keys(part), bins=bins, seed=seed
+        )
         found.append(dict(zip(keys, key, strict=True)) | one)
     return pd.DataFrame(found)
+
+
+def clip_keys(predictions: pd.DataFrame) -> list[tuple[object, ...]] | None:
+    """Which clip each prediction is about; None where the table does not say."""
+    names = [name for name in ("corpus", "file", "start") if name in predictions]
+    if "file" not in names:
+        return None
+    return list(predictions[names].astype(str).itertuples(index=False, name=None))
+
+
+def _clip_codes(clips: Sequence[object] | None, n: int) -> Ints:
+    """(n,) numbers from 0, the same for the same clip."""
+    if clips is None:
+        return np.arange(n)
+    codes, _ = pd.factorize(pd.Series([str(clip) for clip in clips]), sort=True)
+    return np.asarray(codes, dtype=np.int64)
+
+
+def _trials(bin_of: Ints, bins: int, clip: Ints) -> Ints:
+    """(bins,) different clips in each bin."""
+    pairs = np.unique(np.stack([bin_of, clip], axis=1), axis=0)
+    return np.bincount(pairs[:, 0], minlength=bins)
 
 
 def _top(truth: Texts, proba: ArrayLike, labels: Texts) -> tuple[Floats, Bools, Floats]:

@@ -140,7 +140,14 @@ def _info(
         "versions": {"serfeat": "0.1.0", "numpy": "2.4.6"},
         "machine": {"cores": 2, "processor": "x86_64", "gpu": None, "os": "Linux"},
         "failures": [
-            {"file": HOSTILE, "stage": "decode", "reason": "bad-header", "message": "no header"}
+            {
+                "file": HOSTILE,
+                "start": 0.0,
+                "end": 1.5,
+                "stage": "decode",
+                "reason": "bad-header",
+                "message": "no header",
+            }
         ],
         "warnings": ["2 clips are shorter than 0.5 s"],
         "extraction": {"seconds_of_audio": 840.0, "seconds": 4.2, "rows": 300, "failures": 1},

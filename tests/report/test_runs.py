@@ -11,7 +11,11 @@ import pandas as pd
 import pytest
 
 from serfeat import metrics
+from serfeat.cli import main
+from serfeat.compare import compare
 from serfeat.errors import StoreError
+from serfeat.manifest_csv import read_manifest
+from serfeat.plan import ChosenProtocol, Entry, Plan
 from serfeat.runs import as_json, as_rows, compare_runs, list_runs
 
 Make = Callable[..., Path]
@@ -56,7 +60,7 @@ def test_list_survives_a_broken_run(tmp_path: Path, make_run: Make) -> None:
     assert "StoreError" in table["problem"]["broken"]
     assert "without corpus" in table["problem"]["empty"]
     assert table["problem"]["good"] == ""
-    assert {len(r) for r in as_rows(list_runs(tmp_path))} == {16}
+    assert {len(r) for r in as_rows(list_runs(tmp_path))} == {17}
     with pytest.raises(StoreError, match="not a folder"):
         list_runs(tmp_path / "nowhere")
 
@@ -116,6 +120,38 @@ def test_notes_say_what_else_differs(tmp_path: Path, make_run: Make) -> None:
             assert word in notes
     same = compare_runs(a, a)["notes"]
     assert set(same) == {"a: not linted; b: not linted"}
+
+
+def test_other_training_clips_are_noted(tiny: Path, tmp_path: Path) -> None:
+    """The same test speaker, two thirds of the training clips gone. Seen to be silent."""
+    manifest = read_manifest(tiny)
+    speaker = manifest.rows["speaker"]
+    one = str(speaker.iloc[0])
+    protocol = ChosenProtocol("held_out_speakers", {"speakers": one})
+    plan = Plan("t", [Entry("knn", "knn", "energy")], [protocol])
+    fewer = manifest.with_rows(manifest.rows[speaker.isin([one, str(speaker.iloc[-1])])])
+    runs = [
+        compare(m, plan, tmp_path / name, listen=False)
+        for name, m in (("a", manifest), ("b", fewer), ("c", manifest))
+    ]
+    (row,) = compare_runs(runs[0], runs[1]).to_dict("records")
+    assert row["comparable"]
+    assert "trained on other clips" in row["notes"]
+    assert compare_runs(runs[0], runs[2])["notes"].to_list() == [""]
+
+
+def test_dependent_and_synthetic_scores_are_marked(
+    tmp_path: Path, make_run: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the list and in the ranks, where no page stands beside them. Seen to be bare."""
+    random = SMALL | {"protocols": ("random_kfold(10)",), "synthetic": False}
+    make_run(tmp_path / "a", **SMALL | {"synthetic": True})
+    make_run(tmp_path / "b", **random)
+    table = list_runs(tmp_path).set_index("name")
+    assert table["marks"]["a"] == "synthetic speech"
+    assert table["marks"]["b"] == "SPEAKER-DEPENDENT"
+    assert main(["runs", str(tmp_path)]) == 0
+    assert "b: SPEAKER-DEPENDENT" in capsys.readouterr().out
 
 
 def test_nothing_in_common(tmp_path: Path, make_run: Make) -> None:

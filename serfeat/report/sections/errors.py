@@ -27,6 +27,8 @@ def confusions_section(run: Run) -> Section:
         "Rows are the true emotion, columns the prediction. Each cell is per cent of its row, with "
         "the number of clips in brackets; the diagonal is the recall."
     )
+    if len(run.info.get("seeds", ())) > 1:
+        words += f" A clip counts once for each of the {len(run.info['seeds'])} seeds."
     parts: list[Block] = [_confusions_part(run, p) for p in run.protocols]
     return Section("confusions", "Confusions", [Words(words), *parts])
 
@@ -129,12 +131,13 @@ def _calibration_table(run: Run, board: pd.DataFrame, key: str) -> Table:
 
 
 def _reliability(run: Run, rows: pd.DataFrame, entry: str, key: str, name: str) -> Picture:
-    from serfeat.statistics.calibration import reliability
+    from serfeat.statistics.calibration import clip_keys, reliability
 
     mine = rows_of(rows, key, entry)
     proba = mine[[f"p_{label}" for label in run.labels]].to_numpy(dtype=np.float64)
     speakers = list(metrics.speaker_key(mine))
-    found = reliability(list(mine["truth"]), proba, run.labels, speakers=speakers)
+    clips = clip_keys(mine)
+    found = reliability(list(mine["truth"]), proba, run.labels, speakers=speakers, clips=clips)
     share = found["n"].to_numpy(dtype=np.float64) / max(len(mine), 1)
     stated, right = (found[c].to_numpy(dtype=np.float64) for c in ("confidence", "accuracy"))
     caption = f"{visible(entry)}, {title_of(key)}: how often the winner is right."

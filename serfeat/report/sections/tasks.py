@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from serfeat import metrics
@@ -15,9 +17,11 @@ __all__ = ["tasks_section"]
 
 WORDS = (
     "These entries learnt more than the emotion, in one network. A number is scored by its CCC "
-    "over all clips, a class by its UAR. An adversarial task is meant to fail: at chance, the "
-    "network has unlearnt it."
+    "over all clips, a class by its UAR over the clips whose class occurs in other folds as well: "
+    "which speaker of the training it is cannot be said of one who was held out. An adversarial "
+    "task is meant to fail: at chance, the network has unlearnt it."
 )
+NUMBERS = ("ccc", "mse")  # the losses whose targets are numbers; those of classes may look like it
 
 
 def tasks_section(run: Run) -> Section:
@@ -26,7 +30,11 @@ def tasks_section(run: Run) -> Section:
     blocks: list[Block] = []
     if not said.empty:
         rows = [
-            (visible(entry), visible(target), title_of(protocol), *_score(part), str(len(part)))
+            (
+                *(visible(entry), visible(target), title_of(protocol)),
+                *_score(part, loss_of(run.entry(str(entry)), str(target))),
+                str(len(part)),
+            )
             for (protocol, entry, target), part in said.groupby(
                 ["protocol", "entry", "target"], sort=False, observed=True
             )
@@ -39,16 +47,29 @@ def tasks_section(run: Run) -> Section:
     return Section("tasks", "Other tasks", blocks)
 
 
-def _score(part: pd.DataFrame) -> tuple[str, str, str]:
+def loss_of(entry: Mapping[str, object], task: str) -> str:
+    """What an entry's record says of a task: the loss that it was trained with."""
+    params = entry.get("params")
+    tasks = params.get("tasks") if isinstance(params, Mapping) else None
+    said = tasks.get(task) if isinstance(tasks, Mapping) else None
+    return str(said.get("loss") if isinstance(said, Mapping) else said)
+
+
+def _score(part: pd.DataFrame, loss: str) -> tuple[str, str, str]:
     """Name of the score, its value and its interval."""
-    numbers = part.assign(
-        truth=pd.to_numeric(part["truth"], errors="coerce"),
-        prediction=pd.to_numeric(part["prediction"], errors="coerce"),
-    )
-    if numbers[["truth", "prediction"]].notna().all(axis=None):
+    if loss in NUMBERS:
+        numbers = part.assign(
+            truth=pd.to_numeric(part["truth"], errors="coerce"),
+            prediction=pd.to_numeric(part["prediction"], errors="coerce"),
+        )
         row = dimension_board(numbers.assign(control=False)).iloc[0]
         ends = f"[{decimals(row['ccc_low'])}, {decimals(row['ccc_high'])}]"
         return "CCC", decimals(row["ccc"]), ends
+    folds = part.groupby("truth", observed=True)["fold"].transform("nunique")
+    if len(set(part["fold"])) > 1:
+        part = part[(folds > 1).to_numpy()]
+    if part.empty:
+        return "UAR %", "–", "every class was held out"
     truth, prediction = list(part["truth"]), list(part["prediction"])
     value = metrics.uar(truth, prediction, sorted({*truth, *prediction}))
     return "UAR %", percent(value), f"chance {percent(1 / len(set(truth)))}"
