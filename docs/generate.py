@@ -150,9 +150,11 @@ def descriptors() -> str:
             HEAD,
             "# Descriptors",
             "Frame i is centred on sample i * hop (10 ms); a clip of n samples has 1 + n // hop "
-            "frames. What is undefined is NaN, never 0. Values are computed in float64 and stored "
-            "as float32. A unit stands in brackets after the columns that have it. How close the "
-            "numbers come to other programs and to the truth: [accuracy](results/accuracy.md).",
+            "frames. What is undefined is NaN, never 0; so are, of a recording below the working "
+            "rate, the columns of a band that it does not have (formants below 11 kHz; "
+            "`serfeat.reach`). Values are computed in float64 and stored as float32. A unit stands "
+            "in brackets after the columns that have it. How close the numbers come to other "
+            "programs and to the truth: [accuracy](results/accuracy.md).",
             "The pictures show one synthetic sentence of the embedded corpus (speaker s1, "
             'neutral, `utterance("s1", "neutral", "t6")`), so that what is true of it is '
             "known; voiced stretches are shaded, undefined frames are gaps.",
