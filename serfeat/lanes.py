@@ -13,17 +13,19 @@ Contents
 --------
 `WIDTH`        : numbers in a row, by the size of a number in bytes.
 `side_by_side` : the decorator.
+`summed`       : the same for a function that returns a row: the kernel gets the sum of its numbers.
 `Row`, `Rows`  : a row or an index, and an array of rows, while a kernel is compiled.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from serfeat.jit import COMPILED, Kernel
 
-__all__ = ["WIDTH", "Row", "Rows", "side_by_side"]
+__all__ = ["WIDTH", "Row", "Rows", "side_by_side", "summed"]
 
 WIDTH = {4: 16, 8: 8}
 
@@ -70,6 +72,22 @@ class Row:
             halves.append(Row(self.builder, made))
         return halves[0], halves[1]
 
+    def total(self) -> Any:
+        """Sum of the row's numbers, added by halves: in one order, whatever the machine."""
+        from llvmlite import ir
+
+        value, width, whole = self.value, self.value.type.count, ir.IntType(32)
+        while width > 1:
+            width //= 2
+            low, high = (
+                self.builder.shuffle_vector(
+                    value, value, ir.Constant(ir.VectorType(whole, width), list(places))
+                )
+                for places in (range(width), range(width, 2 * width))
+            )
+            value = self.builder.fadd(low, high)
+        return self.builder.extract_element(value, whole(0))
+
 
 class Rows:
     """An array of a kernel, by rows: ``rows[i]`` loads, ``rows[i] = row`` stores."""
@@ -78,15 +96,26 @@ class Rows:
         self.builder, self.data, self.vector = builder, data, vector
         self.width = vector.count
 
-    def _pointer(self, row: Row) -> Any:
-        at = self.builder.gep(self.data, [(row * self.vector.count).value])
+    def _pointer(self, index: Row) -> Any:
+        at = self.builder.gep(self.data, [index.value])
         return self.builder.bitcast(at, self.vector.as_pointer())
 
     def __getitem__(self, row: Row) -> Row:
-        return Row(self.builder, self.builder.load(self._pointer(row), align=4))
+        return self.at(row * self.width)
 
     def __setitem__(self, row: Row, value: Row) -> None:
-        self.builder.store(value.value, self._pointer(row), align=4)
+        self.builder.store(value.value, self._pointer(row * self.width), align=4)
+
+    def at(self, index: Row) -> Row:
+        """Load the row that begins at any number."""
+        return Row(self.builder, self.builder.load(self._pointer(index), align=4))
+
+    def spread(self, index: Row) -> Row:
+        """Load a single number into every lane."""
+        return Row(
+            self.builder,
+            self._spread(self.builder.load(self.builder.gep(self.data, [index.value]))),
+        )
 
     def one(self, index: Row) -> Row:
         """Load a single number into every lane; nothing ever changes it."""
@@ -111,10 +140,20 @@ def side_by_side(function: Callable[..., None]) -> Callable[..., None]:
     function : ``function(work, table, *indices)``: two `Rows` and any number of integers; the
         arrays are contiguous and of one precision.
     """
-    return Kernel(function, _intrinsic) if COMPILED else function
+    return Kernel(function, partial(_intrinsic, False)) if COMPILED else function
 
 
-def _intrinsic(function: Callable[..., None]) -> Callable[..., None]:
+def summed(function: Callable[..., Row]) -> Callable[..., float]:
+    """Make a function that returns a row usable in a kernel, which gets the sum of its numbers.
+
+    Parameters
+    ----------
+    function : ``function(left, right, *indices)``, as for `side_by_side`.
+    """
+    return Kernel(function, partial(_intrinsic, True))
+
+
+def _intrinsic(summing: bool, function: Callable[..., Any]) -> Callable[..., Any]:
     """Make what numba replaces by the instructions that `function` writes down."""
     from llvmlite import ir
     from numba import types
@@ -134,10 +173,11 @@ def _intrinsic(function: Callable[..., None]) -> Callable[..., None]:
             ]
             count = len(indices)
             whole = [Row(builder, builder.extract_value(args[2], i)) for i in range(count)]
-            function(*arrays, *whole)
-            return context.get_dummy_value()
+            row = function(*arrays, *whole)
+            return row.total() if summing else context.get_dummy_value()
 
-        return types.void(work, table, indices), generate
+        returns = work.dtype if summing else types.void
+        return returns(work, table, indices), generate
 
-    made: Callable[..., None] = intrinsic(typed)
+    made: Callable[..., Any] = intrinsic(typed)
     return made

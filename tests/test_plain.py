@@ -78,8 +78,11 @@ def test_levels(samples: int) -> None:
     n, weights = 1 + samples // 160, np.hanning(640)
     mean = pitch_plain.local_means(x, 160, 213, n)
     np.testing.assert_allclose(mean, kernels._local_means(x, 160, 213, n), rtol=1e-9, atol=1e-16)
-    peak = pitch_plain.peaks(x, 160, mean, weights, 107)
-    np.testing.assert_allclose(peak, kernels._peaks(x, 160, mean, weights, 107), rtol=1e-12)
+    for enough in (0.05, 1.0):
+        peak = pitch_plain.peaks(x, 160, mean, weights, 107, enough)
+        found = kernels._peaks(x, 160, mean, weights, 107, enough)
+        np.testing.assert_allclose(peak, found, rtol=1e-12)
+        assert peak.max() <= enough
 
 
 def test_maxima_between_the_samples() -> None:

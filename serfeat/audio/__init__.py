@@ -213,8 +213,9 @@ def load_audio(
                 check_limits(file, sound.channels, sound.samplerate)
                 flags = _check_header(file, sound, claims, allow_truncated)
                 first, count = _segment(file, sound, start, end, max_duration)
-                read = Reading(file, sound, first, count, said)
                 target = int(sound.samplerate) if sr is None else sr
+                wide = target == sound.samplerate and count <= LONG * target  # as it is given back
+                read = Reading(file, sound, first, count, said, wide)
                 audio = _signal(read, target, flags, allow_truncated, overload)
         except MemoryError:
             raise AudioError(

@@ -50,7 +50,7 @@ BLOCK = 1 << 18  # samples decoded at a time
 SHORT = 256  # where a file ends too early: what the failing block held is lost
 
 # Single precision holds samples of up to 16 bits, and the mean of two of them, exactly; it takes
-# less time to decode and half the memory.
+# half the memory, and less time to resample.
 EXACT_IN_FLOAT32 = {"PCM_S8", "PCM_U8", "PCM_16", "ULAW", "ALAW"}
 
 
@@ -114,19 +114,20 @@ def heard_of(said: BinaryIO) -> str:
 
 @dataclass(frozen=True)
 class Reading:
-    """A segment of an open file: `count` samples from `first` on."""
+    """A segment of an open file: `count` samples from `first` on; `wide` in double precision."""
 
     path: Path
     sound: Any
     first: int
     count: int
     said: BinaryIO
+    wide: bool = False
 
     @property
     def dtype(self) -> str:
         """A precision that holds the samples, and the mean of two channels, exactly."""
         narrow = self.sound.subtype in EXACT_IN_FLOAT32 and self.sound.channels <= 2
-        return "float32" if narrow else "float64"
+        return "float32" if narrow and not self.wide else "float64"
 
     def blocks(self) -> Iterator[Reals]:
         """Yield (n, channels) blocks."""
@@ -236,9 +237,11 @@ class Heard:
             if peak > self.peak / 0.9999:
                 self.plateau = 0  # what was at the old peak is not at this one
             self.peak = max(self.peak, peak)
-            joined = np.concatenate([np.array([self.last], dtype=part.dtype), part])
-            at_peak = (joined >= 0.9999 * self.peak) | (joined <= -0.9999 * self.peak)
-            self.plateau += int(np.count_nonzero(at_peak[1:] & at_peak[:-1])) if self.peak else 0
+            limit = 0.9999 * self.peak
+            at_peak = (part >= limit) | (part <= -limit)
+            if self.peak and at_peak.any():
+                self.plateau += int(np.count_nonzero(at_peak[1:] & at_peak[:-1]))
+                self.plateau += int(at_peak[0] and abs(self.last) >= limit)
             self.total += float(part.sum(dtype=np.float64))
             self.last = float(part[-1])
         self.n += len(part)
@@ -247,15 +250,21 @@ class Heard:
 def first_pass(read: Reading, *, keep: bool) -> tuple[Heard, Reals | None]:
     """Decode everything once: what there is, and, if `keep`, the samples of the mix."""
     found = Heard(np.zeros(read.sound.channels))
-    kept = np.empty(read.count, dtype=read.dtype) if keep else None  # pages unwritten cost nothing
+    kept: Reals | None = None
     for block in read.blocks():
         part = block[:, 0] if read.sound.channels == 1 else block.mean(axis=1)
-        if kept is not None:
+        if keep and len(part) == read.count:
+            kept = part
+        elif keep:
+            if kept is None:
+                kept = np.empty(read.count, dtype=read.dtype)  # pages unwritten cost nothing
             kept[found.n : found.n + len(part)] = part
         if read.sound.channels > 1:
             found.power += (block.astype(np.float64) ** 2).sum(axis=0)
             found.mixed += float((part.astype(np.float64) ** 2).sum())
         found.add(part)
+    if keep and kept is None:  # nothing could be decoded
+        kept = np.empty(0, dtype=read.dtype)
     return found, None if kept is None else kept[: found.n]
 
 

@@ -43,6 +43,7 @@ import scipy
 
 from serfeat.errors import FeatureError
 from serfeat.jit import COMPILED, jit
+from serfeat.lanes import WIDTH, Row, Rows, summed
 from serfeat.shorttime import ShortTime, cut_frames, squared_magnitude
 from serfeat.signal import pitch_plain
 from serfeat.transform import autocorrelations, fast_points
@@ -66,6 +67,7 @@ PERIODS = 3.0  # longest periods per window: fewer cannot show a period, more bl
 DEPTH = 32  # samples on either side of a sinc interpolation; 50 would gain 0.005 cent
 FINE = 32  # places between two samples at which the interpolation is tabled
 CANDIDATES = 14  # voiced candidates per frame, as in Praat (15 with the unvoiced one)
+SUMMED, PRODUCTS = 4 * WIDTH[8], 2 * WIDTH[8]  # numbers that are added up at a time
 BLOCK = 512  # frames analysed at a time: their autocorrelations stay in the cache
 STEP = 1e-2  # samples between the three points of a parabola through a sinc interpolation
 # A signal that varies less than this part of its offset is rounding noise around a constant.
@@ -176,7 +178,7 @@ def _contour(
     _, _, octave_cost, octave_jump, voiced_unvoiced = costs
     per_step = 0.01 * st.sr / st.hop  # the costs are given for frames 10 ms apart
     jump, change = octave_jump * per_step, voiced_unvoiced * per_step
-    lags, strengths, unvoiced = candidates(st, st.centred / st.peak, floor, ceiling, costs)
+    lags, strengths, unvoiced = candidates(st, st.scaled, floor, ceiling, costs)
     chosen = best_path(lags, strengths, unvoiced, st.sr / ceiling, octave_cost, jump, change)
     rows = np.flatnonzero(chosen >= 0)
     contour = np.full((st.n_frames, 2), np.nan)
@@ -211,8 +213,9 @@ def candidates(
     # Where "unvoiced" beats the best voiced candidate that could be, 1, by more than two changes of
     # voicing, no path is voiced: such a quiet frame need not be analysed.
     quietest = (1 + voicing - 2 * change) * silence / (1 + voicing)
+    enough = max(quietest, 3 * silence / (1 + voicing))  # from 2 on, eq. 23 has no part of it
     lags, strengths, peak = _search(
-        st, signal, floor, ceiling, 0.5 * voicing, octave_cost, quietest
+        st, signal, floor, ceiling, 0.5 * voicing, octave_cost, quietest, enough
     )
     # Unvoiced is a candidate as well: the better, the quieter the frame (eq. 23).
     unvoiced = voicing + np.maximum(0.0, 2 - peak * (1 + voicing) / silence)
@@ -232,14 +235,15 @@ def _search(
     least: float,
     octave_cost: float,
     quietest: float,
+    enough: float,
 ) -> tuple[Floats, Floats, Floats]:
     """Find the voiced candidates of every frame (steps 3.1 to 3.10 of section 4).
 
     Returns
     -------
     lags in samples and strengths, (n_frames, CANDIDATES), 0 where there are fewer; and the peak of
-    every frame, (n_frames,), as part of the clip's. A frame whose peak is below `quietest` has no
-    candidates.
+    every frame, (n_frames,), as part of the clip's and at most `enough`. A frame whose peak is
+    below `quietest` has no candidates.
     """
     n = st.n_frames
     period = int(st.sr / floor)  # the longest period, in samples
@@ -252,7 +256,7 @@ def _search(
     mean = (_local_means if COMPILED else pitch_plain.local_means)(signal, st.hop, period, n)
     lags, strengths = np.zeros((n, CANDIDATES)), np.zeros((n, CANDIDATES))
     find_peaks = _peaks if COMPILED else pitch_plain.peaks
-    peak = find_peaks(signal, st.hop, mean, weights, period // 2 + 1)
+    peak = find_peaks(signal, st.hop, mean, weights, period // 2 + 1, enough)
     loud = np.flatnonzero(peak >= quietest)
     for first in range(0, len(loud), BLOCK):
         rows = loud[first : first + BLOCK]
@@ -287,6 +291,15 @@ def _window(half: int, n_fft: int, n_lags: int) -> tuple[Floats, Floats]:
     return weights, correction
 
 
+@summed
+def _sum(samples: Rows, _: Rows, at: Row) -> Row:
+    """Sum of `SUMMED` samples."""
+    width = samples.width
+    return (samples.at(at) + samples.at(at + width)) + (
+        samples.at(at + 2 * width) + samples.at(at + 3 * width)
+    )
+
+
 @jit
 def _local_means(signal: Floats, hop: int, period: int, n: int) -> Floats:
     """Mean of the samples within a longest period of each centre; only samples of the clip count.
@@ -298,17 +311,12 @@ def _local_means(signal: Floats, hop: int, period: int, n: int) -> Floats:
     means = np.empty(n)
     for i in range(n):
         part = signal[max(i * hop - period, 0) : min(i * hop + period, len(signal))]
-        # Four sums side by side (one alone would wait for itself), and what is left of the part.
-        s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-        quarter = len(part) // 4
-        for j in range(quarter):
-            s0 += part[4 * j]
-            s1 += part[4 * j + 1]
-            s2 += part[4 * j + 2]
-            s3 += part[4 * j + 3]
-        for j in range(4 * quarter, len(part)):
-            s0 += part[j]
-        means[i] = ((s0 + s1) + (s2 + s3)) / max(len(part), 1)
+        total, whole = 0.0, len(part) - len(part) % SUMMED
+        for j in range(0, whole, SUMMED):
+            total += _sum(part, part, (j,))
+        for j in range(whole, len(part)):
+            total += part[j]
+        means[i] = total / max(len(part), 1)
     return means
 
 
@@ -327,7 +335,9 @@ def _autocorrelation(frames: Reals) -> Reals:
 
 
 @jit
-def _peaks(signal: Floats, hop: int, mean: Floats, weights: Floats, reach: int) -> Floats:
+def _peaks(
+    signal: Floats, hop: int, mean: Floats, weights: Floats, reach: int, enough: float
+) -> Floats:
     """Find the largest windowed sample near the centre of every frame (step 3.3).
 
     Parameters
@@ -337,23 +347,25 @@ def _peaks(signal: Floats, hop: int, mean: Floats, weights: Floats, reach: int) 
     mean : (n_frames,) local means.
     weights : (length,) window.
     reach : samples on either side of the centre in which the peak is looked for.
+    enough : a sample as large as this ends the search: a louder one would change nothing.
 
     Returns
     -------
-    (n_frames,) peaks, at most 1.
+    (n_frames,) peaks, at most `enough`.
     """
     half = len(weights) // 2
     peak = np.zeros(len(mean))
     for i in range(len(mean)):
         begin, end = max(i * hop - reach, 0), min(i * hop + reach, len(signal))
         part, w = signal[begin:end], weights[half + begin - i * hop :]
-        m0, m1 = 0.0, 0.0
-        for j in range(0, len(part) - 1, 2):
-            m0 = max(m0, abs((part[j] - mean[i]) * w[j]))
-            m1 = max(m1, abs((part[j + 1] - mean[i]) * w[j + 1]))
-        if len(part) % 2:
-            m0 = max(m0, abs((part[len(part) - 1] - mean[i]) * w[len(part) - 1]))
-        peak[i] = min(max(m0, m1), 1.0)
+        largest = 0.0
+        for j in range(len(part)):
+            value = abs((part[j] - mean[i]) * w[j])
+            if value > largest:
+                largest = value
+                if value >= enough:
+                    break
+        peak[i] = min(largest, enough)
     return peak
 
 
@@ -434,6 +446,25 @@ def interpolation_table(depth: int) -> Floats:
     return np.array(table)
 
 
+@summed
+def _products(samples: Rows, table: Rows, at: Row, place: Row) -> Row:
+    """Sum of `PRODUCTS` products of samples with the table's numbers."""
+    width = samples.width
+    first = samples.at(at) * table.at(place)
+    return first + samples.at(at + width) * table.at(place + width)
+
+
+@jit
+def _between(y: Floats, table: Floats, place: int) -> float:
+    """Interpolate at a place counted in rows of the table."""
+    fine, size = table.shape
+    base = place // fine
+    at, row, total = base + 1, (place - base * fine) * size, 0.0
+    for n in range(0, size, PRODUCTS):
+        total += _products(y, table, (at + n, row + n))
+    return total
+
+
 @jit
 def tabled_peak(y: Floats, table: Floats, x: float) -> tuple[float, float]:
     """Find the maximum of the interpolated sequence near `x`: `sinc_peak` from a table.
@@ -444,7 +475,7 @@ def tabled_peak(y: Floats, table: Floats, x: float) -> tuple[float, float]:
     Parameters
     ----------
     y : samples -depth, ..., -1, 0, 1, 2, ...
-    table : (FINE, 2 depth) weights; the depth is even.
+    table : (FINE, 2 depth) weights; the depth is a multiple of 8.
     x : first guess, in samples; the maximum is looked for within a sample of it, and `y` must reach
         ``depth + 2`` samples further.
 
@@ -452,32 +483,23 @@ def tabled_peak(y: Floats, table: Floats, x: float) -> tuple[float, float]:
     -------
     place and value of the maximum.
     """
-    fine, size = table.shape
+    fine = len(table)
     at = round(x * fine)
     lowest, highest = at - fine, at + fine
-    values = np.zeros(3)
+    middle = 0.0
     for _ in range(4):
-        for side in range(3):
-            place = at + side - 1
-            base = place // fine
-            w, part = table[place - base * fine], y[base + 1 : base + 1 + size]
-            # four sums side by side: one alone would wait for itself
-            s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-            for n in range(0, size, 4):
-                s0 += w[n] * part[n]
-                s1 += w[n + 1] * part[n + 1]
-                s2 += w[n + 2] * part[n + 2]
-                s3 += w[n + 3] * part[n + 3]
-            values[side] = (s0 + s1) + (s2 + s3)
-        bend = (values[1] - values[0]) + (values[1] - values[2])
+        before = _between(y, table, at - 1)
+        middle = _between(y, table, at)
+        after = _between(y, table, at + 1)
+        bend = (middle - before) + (middle - after)
         if bend <= 0.0:
             break
-        move = 0.5 * (values[2] - values[0]) / bend
+        move = 0.5 * (after - before) / bend
         if abs(move) <= 1.0 or at + move < lowest or at + move > highest:
             move = min(max(move, -1.0), 1.0)
-            return (at + move) / fine, values[1] + 0.25 * (values[2] - values[0]) * move
+            return (at + move) / fine, middle + 0.25 * (after - before) * move
         at += round(move)
-    return at / fine, values[1]
+    return at / fine, middle
 
 
 @jit

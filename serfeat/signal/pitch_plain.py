@@ -50,12 +50,14 @@ def local_means(signal: Floats, hop: int, period: int, n: int) -> Floats:
     return np.asarray(totals / np.maximum(count, 1))
 
 
-def peaks(signal: Floats, hop: int, mean: Floats, weights: Floats, reach: int) -> Floats:
+def peaks(
+    signal: Floats, hop: int, mean: Floats, weights: Floats, reach: int, enough: float
+) -> Floats:
     """Find the largest windowed sample near the centre of every frame: see `pitch._peaks`.
 
     Returns
     -------
-    (n_frames,) peaks, at most 1.
+    (n_frames,) peaks, at most `enough`.
     """
     half = len(weights) // 2
     near = weights[half - reach : half + reach]
@@ -66,7 +68,7 @@ def peaks(signal: Floats, hop: int, mean: Floats, weights: Floats, reach: int) -
         frames = block[: len(level)]
         cut_frames(signal, (first + np.arange(len(level))) * hop - reach, near, frames, level)
         np.abs(frames, out=frames).max(axis=1, out=peak[first : first + BLOCK])
-    return np.minimum(peak, 1.0)
+    return np.minimum(peak, enough)
 
 
 def tabled_peaks(y: Floats, row: Ints, table: Floats, x: Floats) -> tuple[Floats, Floats]:

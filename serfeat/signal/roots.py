@@ -24,6 +24,7 @@ __all__ = ["polynomial_roots"]
 
 MAX_ITERATIONS = 60
 POLISH = 4  # Newton's steps at most
+START = 0.9j  # of the search: the poles of speech lie near the unit circle
 Complex = NDArray[np.complex128]
 
 
@@ -66,8 +67,8 @@ def _evaluate(c: Floats, degree: int, z: complex) -> tuple[complex, complex, com
 
 @jit
 def _laguerre(c: Floats, degree: int) -> complex:
-    """The root nearest to 0, or nearly so: Laguerre's method [1], which finds one from anywhere."""
-    z = 0j
+    """A root: Laguerre's method [1], which finds one from anywhere."""
+    z = START
     for i in range(MAX_ITERATIONS):
         p, d, f = _evaluate(c, degree, z)
         if _square(p) == 0.0:
@@ -107,6 +108,16 @@ def _polish(c: Floats, degree: int, z: complex) -> complex:
 
 
 @jit
+def _of_two(c: Floats) -> complex:
+    """A root of ``c[0] z^2 + c[1] z + c[2]``: the upper one, or the larger of two real ones."""
+    half = -0.5 * c[1]
+    rest = half * half - c[0] * c[2]
+    if rest < 0.0:
+        return complex(half / c[0], math.sqrt(-rest) / abs(c[0]))
+    return complex((half + math.copysign(math.sqrt(rest), half)) / c[0], 0.0)
+
+
+@jit
 def _roots_frames(polynomials: Floats, roots: Complex) -> None:
     order = polynomials.shape[1] - 1
     c = np.empty(order + 1)
@@ -119,7 +130,7 @@ def _roots_frames(polynomials: Floats, roots: Complex) -> None:
         for k in range(degree + 1):
             c[k] = whole[k]
         while degree > 0:
-            z = _laguerre(c, degree)
+            z = _of_two(c) if degree == 2 else _laguerre(c, degree)
             if degree >= 2 and abs(z.imag) > 1e-6 * abs(z.real):
                 z = _polish(whole, full, z)
                 # A complex root brings its conjugate: divide by z^2 - s z + q, in real numbers.

@@ -124,7 +124,7 @@ class PitchPath:
         """Take the frames `first` to `end` of a part of the signal."""
         floor, ceiling, silence, voicing, octave_cost, octave_jump, voiced_unvoiced = USUAL
         costs = (silence, voicing, octave_cost, octave_jump, voiced_unvoiced)
-        lags, strengths, unvoiced = candidates(st, st.centred / st.peak, floor, ceiling, costs)
+        lags, strengths, unvoiced = candidates(st, st.scaled, floor, ceiling, costs)
         for i in range(first, end):
             found = self._search.push(lags[i], strengths[i], float(unvoiced[i]))
             if found is not None:
