@@ -34,12 +34,17 @@ if ! [ -x "$venv/bin/python" ] && ! "$python" -m venv "$venv"; then
     exit 2
 fi
 
-# Files are compiled when they are first imported: most never are. Large downloads are named, so that
-# a slow line does not look like a standstill; of a failure, pip's last lines are shown.
+# Files are compiled when they are first imported: most never are. Where Python is told to keep nothing
+# then, each start would compile them again, seconds of it: they are compiled now. Large downloads are
+# named, so that a slow line does not look like a standstill; of a failure, pip's last lines are shown.
+compile=--no-compile
+if [ -n "${PYTHONDONTWRITEBYTECODE:-}" ]; then
+    compile=--compile
+fi
 install() {
     log="$venv/setup.log"
     {
-        "$venv/bin/python" -m pip --disable-pip-version-check install --no-compile \
+        "$venv/bin/python" -m pip --disable-pip-version-check install $compile \
             --progress-bar off --constraint "$constraints" "$@" 2>&1 || echo "FAILED"
     } | tee "$log" | while IFS= read -r line; do
         case $line in
@@ -68,6 +73,9 @@ if ! install --editable ".[$extras]"; then
     echo "setup: pip failed (above; all of it is in $log). Without a connection set PIP_FIND_LINKS to" \
          "a folder of wheels; then run the same command again, it goes on where it stopped" >&2
     exit 1
+fi
+if [ $compile = --compile ]; then
+    "$venv/bin/python" -m compileall -q serfeat || true
 fi
 # The kernels are compiled once; otherwise the first of the commands would wait without saying why.
 echo "  compiling what counts (once, about half a minute)"
