@@ -14,6 +14,7 @@ import pytest
 
 from serfeat.audit import lint_run
 from serfeat.cli import main
+from serfeat.cli.comparison import _print_lost
 from serfeat.compare import compare
 from serfeat.compare.reading import read_folds, read_lint, read_record
 from serfeat.errors import SerfeatError, StoreError
@@ -147,3 +148,23 @@ def test_what_is_no_json_is_said(run: Path, name: str, content: bytes) -> None:
     with pytest.raises(StoreError, match=name) as caught:
         read(run)
     assert caught.value.code == "unreadable-run"
+
+
+def test_a_lost_recording_is_json_and_is_told(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Seen to catch: NaN where a failure has no end, which is no JSON to anybody but Python."""
+    shutil.copytree(tiny.parent, tmp_path / "in")
+    manifest = read_manifest(tmp_path / "in" / tiny.name)
+    (lost, *_) = manifest.rows.index.get_level_values("file")
+    manifest.path(lost).write_bytes(b"")
+    folder = compare(manifest, PLAN, tmp_path / "out", listen=False)
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} in run.json")
+
+    record = json.loads((folder / "run.json").read_text(), parse_constant=refuse)
+    assert [(f["file"], f["reason"]) for f in record["failures"]] == [(lost, "empty-file")]
+    read_record(folder)
+    _print_lost(folder)
+    assert lost in capsys.readouterr().err

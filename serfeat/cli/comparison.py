@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -177,9 +178,9 @@ def _print_lost(folder: Path) -> None:
     from serfeat.compare.reading import FAILURE
     from serfeat.extract import Failure
 
-    record = _record(folder)
-    known = [{word: each[word] for word in FAILURE} for each in record.get("failures", [])]
-    print_failures([Failure(**failure) for failure in known])
+    names = [word.removesuffix("?") for word in FAILURE]
+    lost = _record(folder).get("failures", [])
+    print_failures([Failure(**{name: f.get(name, math.nan) for name in names}) for f in lost])
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -41,7 +41,7 @@ FOLD = {"name": TEXT, "train": [WHOLE], "validation?": [WHOLE], "test": [WHOLE]}
 SEVERITY = get_args(Severity)
 FINDING = {"kind": TEXT, "severity": SEVERITY, "where": TEXT, "words": TEXT}
 WHY = dict.fromkeys(("stage", "reason", "message"), TEXT)
-FAILURE = {"file": TEXT, "start": NUMBER, "end": NUMBER, **WHY}
+FAILURE = {"file": TEXT, "start": NUMBER, "end?": NUMBER, **WHY}
 PROTOCOL = {"key": TEXT, "speaker_independent": FLAG, "words": TEXT, "folds": WHOLE}
 ENTRY = {
     **dict.fromkeys(("name", "kind", "model", "features"), TEXT),

@@ -111,7 +111,10 @@ def record(
             "gpu": _gpu(),
             "os": platform.system(),
         },
-        "failures": [vars(f) for f in failures.values()],
+        # JSON has no NaN: a failure of a whole recording has no end
+        "failures": [
+            {name: v for name, v in vars(f).items() if not pd.isna(v)} for f in failures.values()
+        ],
         "warnings": list(card.warnings) if card else [],
         "extraction": {
             "seconds_of_audio": sum(e.computed_audio for e in extractions.values()),
