@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from serfeat.audio import USUAL, Limits
-from serfeat.compare import extract_all
+from serfeat.compare.features import extract_all
 from serfeat.compare.reading import FINDING, read_folds, read_lint, read_record
 from serfeat.compare.seal import changed
 from serfeat.errors import SplitError, StoreError

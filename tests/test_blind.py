@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from serfeat import compare as comparison
+from serfeat.compare import compare
+from serfeat.compare import tasks as tasks_module
 from serfeat.compare.fitting import Task
 from serfeat.manifest_csv import read_manifest
 from serfeat.plan import ChosenProtocol, Entry, Plan
@@ -45,7 +46,7 @@ def test_the_test_labels_are_not_in_the_task(
     emotion[mine] = np.roll(emotion[mine], 1)
     assert (emotion != manifest.rows["emotion"]).any()
     other = manifest.with_rows(manifest.rows.assign(emotion=emotion))
-    train, seen = comparison.train_and_predict, []
+    train, seen = tasks_module.train_and_predict, []
 
     def spy(task: Task) -> object:
         # The file that it writes is named after all of the task; its folder is the run's.
@@ -53,11 +54,11 @@ def test_the_test_labels_are_not_in_the_task(
         seen.append(replace(task, part=Path(task.part.name), features=features))
         return train(task)
 
-    monkeypatch.setattr(comparison, "train_and_predict", spy)
+    monkeypatch.setattr(tasks_module, "train_and_predict", spy)
     said, tasks = [], []
     for i, corpus in enumerate((manifest, other)):
         seen.clear()
-        folder = comparison.compare(corpus, PLAN, tmp_path / str(i))
+        folder = compare(corpus, PLAN, tmp_path / str(i))
         p = pd.read_parquet(folder / "predictions.parquet")
         said.append(p[p["speaker"] == held_out].drop(columns="truth").reset_index(drop=True))
         tasks.append([t for t in seen if t.fold.name == f"speaker {held_out}"])

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
-from serfeat import compare as compare_module
 from serfeat.compare import code as code_module
 from serfeat.compare import compare, fitting
+from serfeat.compare import tasks as tasks_module
 from serfeat.compare.code import code_of
 from serfeat.compare.fitting import Task
 from serfeat.compare.leaderboard import leaderboard
@@ -91,7 +91,7 @@ def test_an_interrupted_run_goes_on(run: Path, tiny: Path, tmp_path: Path, monke
     trained = []
     original = fitting.train_and_predict
     monkeypatch.setattr(
-        compare_module, "train_and_predict", lambda task: trained.append(task) or original(task)
+        tasks_module, "train_and_predict", lambda task: trained.append(task) or original(task)
     )
     compare(read_manifest(tiny), PLAN, folder)
     assert len(trained) == len(parts[::2])
@@ -111,7 +111,7 @@ def test_changed_recordings_and_code_are_trained_anew(
     trained = []
     original = fitting.train_and_predict
     monkeypatch.setattr(
-        compare_module, "train_and_predict", lambda task: trained.append(task) or original(task)
+        tasks_module, "train_and_predict", lambda task: trained.append(task) or original(task)
     )
 
     def again() -> int:
@@ -123,7 +123,7 @@ def test_changed_recordings_and_code_are_trained_anew(
     files = sorted(speech.rglob("*.wav"))
     shutil.copy(files[0], files[1])
     assert (again(), again()) == (4, 0)
-    monkeypatch.setattr(compare_module, "code_of", lambda entry: "other")
+    monkeypatch.setattr(tasks_module, "code_of", lambda entry: "other")
     assert (again(), again()) == (4, 0)
 
 
@@ -285,7 +285,7 @@ def test_other_families_are_explained_anew(tiny: Path, tmp_path: Path, monkeypat
 
     first = named()
     monkeypatch.setattr(
-        compare_module, "families", lambda names: {"odd": (0,), "even": range(1, len(names))}
+        tasks_module, "families", lambda names: {"odd": (0,), "even": range(1, len(names))}
     )
     assert "odd" not in first
     assert named() >= {"odd", "even"}

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from serfeat import compare as compare_module
 from serfeat import tuning
 from serfeat.compare import compare, fitting
+from serfeat.compare import tasks as tasks_module
 from serfeat.errors import FeatureError, ModelError, SerfeatError, SplitError, UnknownNameError
 from serfeat.manifest import Manifest, rows_from_records
 from serfeat.manifest_csv import read_manifest
@@ -123,10 +123,10 @@ def test_stacked_folds_give_the_predictions_of_single_ones(
     plan = Plan("t", (entry,), HELD_OUT)
     single = pd.read_parquet(compare(rated, plan, tmp_path / "single") / "predictions.parquet")
     groups = []
-    original = compare_module.train_stacked
-    monkeypatch.setattr(compare_module, "stack_key", lambda task: task.entry.name)
+    original = tasks_module.train_stacked
+    monkeypatch.setattr(tasks_module, "stack_key", lambda task: task.entry.name)
     monkeypatch.setattr(
-        compare_module, "train_stacked", lambda group: groups.append(group) or original(group)
+        tasks_module, "train_stacked", lambda group: groups.append(group) or original(group)
     )
     stacked = pd.read_parquet(compare(rated, plan, tmp_path / "stacked") / "predictions.parquet")
     assert [len(g) for g in groups] == [4]
@@ -147,7 +147,7 @@ def test_folds_that_torch_cannot_stack_are_trained_one_by_one(
     entry = Entry("timnet", "timnet", "timnet39", SMALL)
     plan = Plan("t", (entry,), HELD_OUT)
     single = pd.read_parquet(compare(rated, plan, tmp_path / "single") / "predictions.parquet")
-    monkeypatch.setattr(compare_module, "stack_key", lambda task: task.entry.name)
+    monkeypatch.setattr(tasks_module, "stack_key", lambda task: task.entry.name)
     monkeypatch.setattr("serfeat.models.stacked.fit_stacked", fails)
     after = pd.read_parquet(compare(rated, plan, tmp_path / "after") / "predictions.parquet")
     pd.testing.assert_frame_equal(after, single)

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serfeat import compare as compare_module
 from serfeat.compare import compare
+from serfeat.compare import tasks as tasks_module
 from serfeat.demo import make_corpus
 from serfeat.manifest_csv import read_manifest
 from serfeat.plan import ChosenProtocol, Entry, Plan
@@ -51,7 +51,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Any]
     rows["emotion"] = np.random.default_rng(5).permutation(rows["emotion"].to_numpy())
     tasks = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compare_module, "train_and_predict", lambda task: tasks.append(task))
+        patch.setattr(tasks_module, "train_and_predict", lambda task: tasks.append(task))
         plan = Plan(
             "spied", ENTRIES, (ChosenProtocol("leave_one_speaker_out"),), control=("plain",)
         )
