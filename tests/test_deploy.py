@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serfeat import deploy
-from serfeat.deploy import open_model, predict, train
+from serfeat.deploy import open_model, predict, train, training
 from serfeat.errors import ModelError, SerfeatError, SplitError
 from serfeat.lld import DESCRIPTORS
 from serfeat.manifest_csv import read_manifest
@@ -63,15 +62,15 @@ def test_further_versions_are_trained_on(
     """
     augment = {"copies": 2, "noise": [0, 5]}
     fits, learnt, searched = [], [], []
-    real_fit, real_learn, real_tuned = deploy.fit, deploy.doubt.learn, deploy.tuned
+    real_fit, real_learn, real_tuned = training.fit, training.doubt.learn, training.tuned
     monkeypatch.setattr(
-        deploy, "fit", lambda m, X, *a, **k: fits.append(np.asarray(X)) or real_fit(m, X, *a, **k)
+        training, "fit", lambda m, X, *a, **k: fits.append(np.asarray(X)) or real_fit(m, X, *a, **k)
     )
     monkeypatch.setattr(
-        deploy.doubt, "learn", lambda *a, **k: learnt.append(real_learn(*a, **k)) or learnt[-1]
+        training.doubt, "learn", lambda *a, **k: learnt.append(real_learn(*a, **k)) or learnt[-1]
     )
     monkeypatch.setattr(
-        deploy,
+        training,
         "tuned",
         lambda m, t, X, *a, **k: searched.append(len(X)) or real_tuned(m, t, X, *a, **k),
     )

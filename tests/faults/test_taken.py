@@ -192,6 +192,7 @@ def test_frames_of_a_training_are_on_the_disk_while_it_lasts(
     """A network on frames is the same, mapped or not, by speaker or not; no folder stays."""
     monkeypatch.setenv("SERFEAT_CACHE", str(tmp_path / "cache"))
     from serfeat import deploy, sequences
+    from serfeat.deploy import training
 
     seen: list[bool] = []
 
@@ -200,7 +201,8 @@ def test_frames_of_a_training_are_on_the_disk_while_it_lasts(
         seen.append(made.values.mapped)  # type: ignore[union-attr]
         return made
 
-    monkeypatch.setattr(deploy, "extract", spied)
+    for module in (training, deploy):
+        monkeypatch.setattr(module, "extract", spied)
     said = {}
     for limit in (sequences.IN_MEMORY, 10):
         monkeypatch.setattr(sequences, "IN_MEMORY", limit)
