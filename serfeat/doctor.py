@@ -271,6 +271,7 @@ def _machine() -> Iterator[Finding]:
         fix = "" if state == "good" else "use few processes: --jobs 1"
         yield Finding("machine", "memory", state, words, fix, free)
     yield from _threads(n)
+    yield from _bytecode()
     yield _gpu()
 
 
@@ -323,6 +324,17 @@ def _kernels() -> Finding:
     return Finding(
         "machine", "compiled kernels", "note", words, "set NUMBA_CACHE_DIR to a folder of yours"
     )
+
+
+def _bytecode() -> Iterator[Finding]:
+    """Whether Python compiles the largest package that every command imports at every start."""
+    found = importlib.util.find_spec("pandas")
+    if not sys.dont_write_bytecode or found is None or found.origin is None:
+        return
+    if not Path(importlib.util.cache_from_source(found.origin)).is_file():
+        words = "of the packages are not kept (PYTHONDONTWRITEBYTECODE): each start takes seconds"
+        fix = f"run: {sys.executable} -m compileall -q {Path(found.origin).parent.parent}"
+        yield Finding("machine", "compiled modules", "note", words, fix)
 
 
 def _gpu() -> Finding:

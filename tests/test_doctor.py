@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import py_compile
 import subprocess
 import sys
 import tomllib
@@ -126,6 +127,23 @@ def test_a_cache_and_its_size(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("SERFEAT_CACHE", str(tmp_path))
     said = found("disk")["feature cache"]
     assert (said.state, "holds 0.003 GB" in said.found) == ("good", True)
+
+
+def test_modules_that_each_start_compiles(tmp_path: Path, monkeypatch) -> None:
+    """Told where Python keeps nothing and nothing is there, and only then."""
+    module = tmp_path / "pandas" / "__init__.py"
+    module.parent.mkdir()
+    module.write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "pandas", raising=False)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    assert not list(doctor._bytecode())
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    (told,) = doctor._bytecode()
+    assert told.state == "note"
+    assert str(tmp_path) in told.fix
+    py_compile.compile(str(module))
+    assert not list(doctor._bytecode())
 
 
 def test_corpora(emodb_root: Path, tmp_path: Path, monkeypatch, capsys) -> None:

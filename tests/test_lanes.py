@@ -49,6 +49,7 @@ def test_a_row_begins_anywhere_and_is_added_by_halves(dtype: type) -> None:
 def test_a_number_that_changes_is_loaded_again(dtype: type) -> None:
     """Seen to catch: `one`, which may be kept from the first time on, in place of `spread`."""
     width = WIDTH[np.dtype(dtype).itemsize]
-    work, factors = np.ones(4 * width, dtype), np.array([9, 2, 9, 9], dtype)
+    work: Reals = np.ones(4 * width, dtype)
+    factors: Reals = np.array([9, 2, 9, 9], dtype)
     _scale_twice(work, factors, 1)
     np.testing.assert_array_equal(work, np.repeat(np.array([1, 6, 1, 1], dtype), width))
