@@ -327,6 +327,19 @@ def test_tabled_peak_is_sinc_peak(depth: int) -> None:
         assert value == pytest.approx(exact_value, abs=1e-7 if between else 1e-5)
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+def test_without_a_threshold_of_silence(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen to catch: 0 / 0 in digital silence, after which no frame is voiced; no peak sought."""
+    monkeypatch.setattr(module, "COMPILED", compiled and module.COMPILED)
+    x = np.concatenate([np.zeros(SR // 2), steady(150.0), np.zeros(SR // 2)])
+    quiet = np.concatenate([x, 1e-3 * steady(150.0)])
+    voiced = pitch(ShortTime(quiet, SR), silence=0.0).voiced
+    assert voiced[60:140].all()
+    assert voiced[220:290].all()
+    assert not voiced[:40].any()
+    assert not pitch(ShortTime(quiet, SR)).voiced[220:290].any()
+
+
 def test_quiet_frames_are_left_out_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Frames too quiet for any path to be voiced there are not analysed: the contour is the same.
 

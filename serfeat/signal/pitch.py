@@ -213,12 +213,15 @@ def candidates(
     # Where "unvoiced" beats the best voiced candidate that could be, 1, by more than two changes of
     # voicing, no path is voiced: such a quiet frame need not be analysed.
     quietest = (1 + voicing - 2 * change) * silence / (1 + voicing)
-    enough = max(quietest, 3 * silence / (1 + voicing))  # from 2 on, eq. 23 has no part of it
+    # From 2 on, eq. 23 has no part of the peak; without a threshold it never has.
+    enough = max(quietest, 3 * silence / (1 + voicing)) if silence > 0 else 1.0
     lags, strengths, peak = _search(
         st, signal, floor, ceiling, 0.5 * voicing, octave_cost, quietest, enough
     )
     # Unvoiced is a candidate as well: the better, the quieter the frame (eq. 23).
-    unvoiced = voicing + np.maximum(0.0, 2 - peak * (1 + voicing) / silence)
+    unvoiced = np.full(st.n_frames, voicing)
+    if silence > 0:
+        unvoiced += np.maximum(0.0, 2 - peak * (1 + voicing) / silence)
     return lags, strengths, unvoiced
 
 
