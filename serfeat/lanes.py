@@ -37,13 +37,14 @@ class Row:
         self.builder = builder
         self.value = value
 
+    def _constant(self, number: float) -> Any:
+        kind = self.value.type
+        return kind([number] * kind.count) if hasattr(kind, "count") else kind(int(number))
+
     def _with(self, other: Row | float, names: tuple[str, str]) -> Row:
         kind = self.value.type
         of_integers = not hasattr(kind, "count")
-        if isinstance(other, Row):
-            value = other.value
-        else:
-            value = kind(int(other) if of_integers else [other] * kind.count)
+        value = other.value if isinstance(other, Row) else self._constant(other)
         if of_integers:
             return Row(self.builder, getattr(self.builder, names[1])(self.value, value))
         # a product and a sum may become one instruction, where the processor has it
@@ -58,6 +59,39 @@ class Row:
 
     def __mul__(self, other: Row | float) -> Row:
         return self._with(other, ("fmul", "mul"))
+
+    def __truediv__(self, other: Row) -> Row:
+        return self._with(other, ("fdiv", "sdiv"))
+
+    def __lt__(self, other: Row | float) -> Row:
+        return self._compared("<", other)
+
+    def __le__(self, other: Row | float) -> Row:
+        return self._compared("<=", other)
+
+    def _compared(self, sign: str, other: Row | float) -> Row:
+        value = other.value if isinstance(other, Row) else self._constant(other)
+        return Row(self.builder, self.builder.fcmp_ordered(sign, self.value, value))
+
+    def choose(self, where: Row | float, elsewhere: Row) -> Row:
+        """Of a row that says where something holds: take one row's numbers there, or another's."""
+        value = where.value if isinstance(where, Row) else elsewhere._constant(where)
+        return Row(self.builder, self.builder.select(self.value, value, elsewhere.value))
+
+    def sqrt(self) -> Row:
+        """Square roots."""
+        kind = self.value.type
+        name = f"llvm.sqrt.v{kind.count}f{64 if 'double' in str(kind) else 32}"
+        from llvmlite import ir
+
+        function = self.builder.module.globals.get(name) or ir.Function(
+            self.builder.module, ir.FunctionType(kind, [kind]), name
+        )
+        return Row(self.builder, self.builder.call(function, [self.value]))
+
+    def magnitude(self) -> Row:
+        """Absolute values."""
+        return (self < 0.0).choose(self * -1.0, self)
 
     def interleaved(self, other: Row) -> tuple[Row, Row]:
         """First halves of both rows with their numbers in turn, and second halves likewise."""

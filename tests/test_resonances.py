@@ -31,6 +31,23 @@ def test_roots_against_eigenvalues(order: int) -> None:
     assert np.median(np.abs(got - expected)) < 1e-14
 
 
+def test_roots_do_not_depend_on_neighbours() -> None:
+    """To the last bit, though eight are found at a time and the last ones stand in for the absent.
+
+    A third has real roots, some of them five: those that are found one by one.
+    """
+    rng = np.random.default_rng(3)
+    angle, radius = rng.uniform(0.1, 3.0, (41, 5)), rng.uniform(0.6, 0.99, (41, 5))
+    z = radius * np.exp(1j * angle)
+    z[::3] = np.concatenate([z[::3, :2], np.sort(rng.uniform(-0.9, 0.9, (14, 3)))], axis=1)
+    every = [[w for x in row for w in ((x, x.conjugate()) if x.imag else (x, -x))] for row in z]
+    polynomials = np.array([np.poly(row).real for row in every])
+    together = polynomial_roots(polynomials)
+    alone = np.concatenate([polynomial_roots(p[None]) for p in polynomials])
+    np.testing.assert_array_equal(together, alone)
+    np.testing.assert_allclose(sorted_roots(together), sorted_roots(np.array(every)), atol=1e-9)
+
+
 def test_roots_of_special_polynomials() -> None:
     p = np.array([[1, 0, 0, 0, 0.0], [1, 0, 0, 0, -1.0], [1, 0, 0, 0, 1.0], [2, -2, 0, 0, 0.0]])
     roots = polynomial_roots(p)

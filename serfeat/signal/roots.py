@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from serfeat.errors import FeatureError
 from serfeat.jit import COMPILED, jit
+from serfeat.signal.root_rows import pairs
 from serfeat.types import Floats
 
 __all__ = ["polynomial_roots"]
@@ -187,5 +188,13 @@ def polynomial_roots(polynomials: ArrayLike) -> Complex:
             code="bad-polynomial",
         )
     roots = np.zeros((len(c), c.shape[1] - 1), dtype=np.complex128)
-    (_roots_frames if COMPILED else _roots_plain)(c, roots)
+    if not COMPILED:
+        _roots_plain(c, roots)
+        return roots
+    odd = np.zeros(len(c), dtype=np.bool_)
+    pairs(c, roots, odd)
+    if odd.any():
+        some = np.zeros((int(odd.sum()), roots.shape[1]), dtype=np.complex128)
+        _roots_frames(c[odd], some)
+        roots[odd] = some
     return roots
