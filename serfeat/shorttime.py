@@ -142,7 +142,8 @@ class ShortTime:
             )
         if not len(signal):
             raise AudioError("the signal has no samples", code="no-samples")
-        if not (np.isfinite(signal.max()) and np.isfinite(signal.min())):
+        self._ends = float(signal.min()), float(signal.max())
+        if not np.isfinite(self._ends).all():
             bad = np.flatnonzero(~np.isfinite(signal))
             raise AudioError(
                 f"{len(bad)} samples are NaN or infinite, the first at {1e3 * bad[0] / sr:.2f} ms",
@@ -207,9 +208,8 @@ class ShortTime:
         """The largest |sample| of the clip without its mean."""
         if self._peak is not None:
             return self._peak
-        if self.long:
-            return max(float(self.samples.max()) - self.mean, self.mean - float(self.samples.min()))
-        return float(max(self.centred.max(), -self.centred.min()))
+        least, largest = self._ends  # rounding keeps the order: it is one of the two
+        return max(largest - self.mean, self.mean - least)
 
     @cached_property
     def scaled(self) -> Floats:

@@ -23,6 +23,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -88,10 +89,10 @@ def opened(path: Path, stream: BinaryIO, claims: Claims, said: BinaryIO) -> Iter
 @contextmanager
 def chatter(kind: str) -> Iterator[BinaryIO]:
     """Keep what the MP3 decoder writes to descriptor 2: for a message, not for the terminal."""
-    with tempfile.TemporaryFile() if kind == "MP3" else open(os.devnull, "rb") as said:
-        if kind != "MP3":
-            yield said
-            return
+    if kind != "MP3":
+        yield BytesIO()
+        return
+    with tempfile.TemporaryFile() as said:
         try:
             screen = os.dup(2)
         except OSError:  # a process without a standard error has nothing to keep clean
@@ -228,7 +229,8 @@ class Heard:
 
     def add(self, part: Reals) -> None:
         """Take the next (n,) samples of the mix."""
-        peak = float(np.maximum(part.max(), -part.min()))  # NaN if any sample is
+        high, low = float(part.max()), float(part.min())  # NaN if any sample is
+        peak = max(high, -low)
         if not np.isfinite(peak):
             bad = np.flatnonzero(~np.isfinite(part))
             self.first_bad = self.n + int(bad[0]) if self.first_bad < 0 else self.first_bad
@@ -238,8 +240,10 @@ class Heard:
                 self.plateau = 0  # what was at the old peak is not at this one
             self.peak = max(self.peak, peak)
             limit = 0.9999 * self.peak
-            at_peak = (part >= limit) | (part <= -limit)
-            if self.peak and at_peak.any():
+            if self.peak and peak >= limit:
+                at_peak = part >= limit if high >= limit else part <= -limit
+                if -low >= limit:
+                    at_peak |= part <= -limit
                 self.plateau += int(np.count_nonzero(at_peak[1:] & at_peak[:-1]))
                 self.plateau += int(at_peak[0] and abs(self.last) >= limit)
             self.total += float(part.sum(dtype=np.float64))
