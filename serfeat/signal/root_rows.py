@@ -3,8 +3,8 @@
 A predictor of speech has pairs of complex poles, and one or two real ones at most. Here are the
 pairs, one by one, of eight predictors side by side: Laguerre's steps until all eight stand still, a
 step of Newton's on the whole polynomial, division by the pair. What is not usual (a real root among
-the first, roots at 0, one that is hard to find) is marked, and `serfeat.signal.roots` finds all
-roots of that polynomial by itself.
+the first, one that is hard to find) is marked, and `serfeat.signal.roots` finds all roots of that
+polynomial by itself.
 
 Contents
 --------
@@ -125,7 +125,7 @@ def _search(rows: Floats, degree: int, order: int, odd: Bools) -> None:
         if _laguerre(rows, rows, (0,)) == 0.0:
             break
     for lane in range(EIGHT):
-        odd[lane] |= not rows[MOVES, lane] <= 0.0  # also NaN, after a division by 0
+        odd[lane] |= rows[MOVES, lane] > 0.0
         odd[lane] |= abs(rows[Z + 1, lane]) <= REAL * abs(rows[Z, lane])
 
 
