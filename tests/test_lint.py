@@ -406,6 +406,12 @@ PLANTS: dict[str, tuple[Callable[[Evidence], Evidence], str]] = {
         lambda e: with_predictions(e, lambda p: p.assign(truth=changed(p["truth"], {0: "fear"}))),
         "the label of 1 clips",
     ),
+    "entries-alike": (
+        lambda e: with_predictions(
+            e, lambda p: pd.concat([p, p.assign(entry="twin").iloc[::-1]], ignore_index=True)
+        ),
+        "net and twin: the same answer to every clip",
+    ),
     "changed-since": (
         lambda e: replace(e, changed=("predictions.parquet",)),
         "predictions.parquet: is not what the run wrote",

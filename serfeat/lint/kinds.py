@@ -358,6 +358,15 @@ LINTS: dict[str, Check] = {
             stored.truth_differs,
         ),
         Check(
+            "entries-alike",
+            "warning",
+            "entries that gave the same answer to every clip, to the last digit",
+            "what they differ in had no effect, or one was run under two names",
+            "look up what the parameter does, or leave one out",
+            "an ablation without its effect: a mask where there is no silence",
+            stored.entries_alike,
+        ),
+        Check(
             "changed-since",
             "leak",
             "files of a run that were changed, exchanged or lost since it was written",

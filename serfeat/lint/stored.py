@@ -20,6 +20,7 @@ __all__ = [
     "changed_since",
     "control_above_chance",
     "control_missing",
+    "entries_alike",
     "perfect",
     "predicted_in_training",
     "predictions_double",
@@ -116,6 +117,23 @@ def truth_differs(e: Evidence) -> Iterable[Trace]:
         other = int((part["truth"].to_numpy(dtype=str)[known] != expected).sum())
         if other:
             yield Trace(name, f"the label of {other} clips is not the manifest's")
+
+
+def entries_alike(e: Evidence) -> Iterable[Trace]:
+    """Entries that said the same of every clip, to the last digit."""
+    names: dict[Any, list[str]] = {}
+    for of, _, part, _ in _runs(e):
+        said = [c for c in part if c.startswith("p_") and part[c].notna().all()] or ["prediction"]
+        if of["control"] or (said == ["prediction"] and part["prediction"].nunique() < 2):
+            continue
+        ordered = part.assign(end=_keys(part).get_level_values(2)).sort_values(
+            ["fold", "file", "start", "end"], kind="stable"
+        )
+        digest = pd.util.hash_pandas_object(ordered[["file", *said]], index=False).to_numpy()
+        others = tuple(v for word, v in of.items() if word != "entry")
+        names.setdefault((others, digest.tobytes()), []).append(of["entry"])
+    for alike in dict.fromkeys(tuple(found) for found in names.values() if len(found) > 1):
+        yield Trace(" and ".join(alike), "the same answer to every clip, to the last digit")
 
 
 def _pooled(part: pd.DataFrame, labels: list[str]) -> float:
