@@ -6,8 +6,8 @@
     SERFEAT_NO_JIT=1 python bench/extractors.py emodb     without numba's compiler
 
 From file to numbers, CPU seconds of one thread (user + system): every contender reads each file
-itself. They take turns every 16 files, three times over, and the quickest of the three counts: what
-else the machine does slows some of them more than others. The ratios hold where the absolute times
+itself. They take turns every 16 files, three times over, each time beginning with another one, and
+the quickest of the three counts: what else the machine does slows some of them more than others. The ratios hold where the absolute times
 depend on the machine. The second table says where our time goes.
 """
 
@@ -128,13 +128,14 @@ def race(files: list[Path], seconds: float) -> None:
     for once in work.values():
         for file in files[:2]:
             once(file)  # compiles, opens and warms up
-    took = dict.fromkeys(work, 0.0)
+    took, names = dict.fromkeys(work, 0.0), list(work)
     for first in range(0, len(files), TURN):
         turn = files[first : first + TURN]
         times: dict[str, list[float]] = {name: [] for name in work}
-        for _ in range(ROUNDS):
-            for name, once in work.items():
-                times[name].append(cpu(partial(each, once, turn)))
+        for number in range(ROUNDS):
+            first_one = number * len(work) // ROUNDS  # nobody always follows the same one
+            for name in [*names[first_one:], *names[:first_one]]:
+                times[name].append(cpu(partial(each, work[name], turn)))
         for name, t in times.items():
             took[name] += min(t)
     base = took.get(BASE)
