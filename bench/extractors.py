@@ -7,8 +7,9 @@
 
 From file to numbers, CPU seconds of one thread (user + system): every contender reads each file
 itself. They take turns every 16 files, three times over, each time beginning with another one, and
-the quickest of the three counts: what else the machine does slows some of them more than others. The ratios hold where the absolute times
-depend on the machine. The second table says where our time goes.
+the quickest of the three counts: what else the machine does slows some of them more than others.
+The ratios hold where the absolute times depend on the machine. The second table says where our time
+goes.
 """
 
 from __future__ import annotations
