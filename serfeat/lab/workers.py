@@ -17,7 +17,7 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -116,23 +116,39 @@ class Workers:
         self.open += 1
         try:
             if not self._runs():
-                await asyncio.to_thread(self.start)
+                await self._until_stopped(asyncio.to_thread(self.start))
             if self._stopped:
                 raise _closing()
             future = self._pool.schedule(function, args=list(arguments), timeout=budget)
-            result: Result = await asyncio.wrap_future(future)
+            result: Result = await self._until_stopped(asyncio.wrap_future(future))
             return result
         except (FutureTimeoutError, ProcessExpired, MemoryError, BrokenProcessPool) as error:
+            if self._stopped:  # its worker was ended with the others
+                raise _closing() from None
             code, words = lost(error)
             raise LabError(
                 500, words, code=code, fix="the lab goes on; try a shorter recording"
             ) from None
         except (asyncio.CancelledError, RuntimeError):
-            if not self._stopped:
+            task = asyncio.current_task()
+            # Who was cancelled itself stays so: nobody waits who could be told anything else.
+            if not self._stopped or (task is not None and task.cancelling()):
                 raise
             raise _closing() from None
         finally:
             self.open -= 1
+
+    async def _until_stopped(self, awaited: Awaitable[Result]) -> Result:
+        """Wait for it, but not for workers that are still being started when all is to end."""
+        task = asyncio.ensure_future(awaited)
+        try:
+            while not task.done():
+                await asyncio.wait([task], timeout=0.1)
+                if self._stopped and not task.done():
+                    raise _closing()
+            return task.result()
+        finally:
+            task.cancel()
 
 
 def _closing() -> LabError:

@@ -240,6 +240,36 @@ def test_ctrl_c_in_the_middle_of_work_is_quiet(tmp_path: Path, voice: bytes, mom
         process.wait()
 
 
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_who_waits_when_the_lab_ends_is_told_unless_cancelled(
+    monkeypatch: pytest.MonkeyPatch, cancelled: bool
+) -> None:
+    """An event loop that ends cancels what is left, and prints whatever that raises instead."""
+    from serfeat.lab.answers import LabError
+    from serfeat.lab.workers import Workers
+
+    workers = Workers(1)
+    gone_on = threading.Event()
+    monkeypatch.setattr(workers, "start", lambda: gone_on.wait(30))
+
+    async def ends() -> asyncio.Task[int]:
+        task = asyncio.create_task(workers.work(int, "3"))
+        await asyncio.sleep(0.01)  # it waits for processes that are being started
+        await asyncio.to_thread(workers.stop)
+        if cancelled:
+            task.cancel()
+        await asyncio.wait([task], timeout=30)  # it does not wait for them any longer
+        assert not gone_on.is_set()
+        gone_on.set()
+        return task
+
+    task = asyncio.run(ends())
+    assert task.cancelled() == cancelled
+    if not cancelled:
+        assert isinstance(task.exception(), LabError)
+        assert "closed" in str(task.exception())
+
+
 def test_the_folder_is_temporary() -> None:
     from serfeat.lab.state import Lab, Options
 
