@@ -95,6 +95,7 @@ def test_leaves_do_not_import_each_other(folder: str) -> None:
         "corpora": {"card", "names"},  # what the readers share, and what check and fetch stand on
         "heads": {
             "layers",
+            "fused",
             "am_resnet",
             "rnn",
         },  # AMRWC contains the one, a CNN may end in the other

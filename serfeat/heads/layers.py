@@ -14,8 +14,8 @@ Contents
 --------
 `length_mask`, `masked_mean`, `masked_std`, `reverse_valid` : functions of frames and lengths.
 `adaptive_mean`   : frames averaged down to a given number of positions, clip by clip.
-`MaskedBatchNorm` : batch normalisation whose statistics see valid positions only.
-`CausalConv1d`    : dilated convolution that sees no later frame.
+`normalise`, `MaskedBatchNorm` : batch normalisation whose statistics see valid positions only.
+`causal_convolution`, `CausalConv1d` : dilated convolution that sees no later frame.
 `AttentionPooling` : mean of the frames with learnt weights.
 `SpatialDropout`  : drops whole channels of a clip.
 `glorot_`         : Keras' initialisation of a layer.
@@ -35,10 +35,12 @@ __all__ = [
     "MaskedBatchNorm",
     "SpatialDropout",
     "adaptive_mean",
+    "causal_convolution",
     "glorot_",
     "length_mask",
     "masked_mean",
     "masked_std",
+    "normalise",
     "reverse_valid",
 ]
 
@@ -167,6 +169,22 @@ class _Normalise(torch.autograd.Function):
         return dx, None, d_gamma, d_beta, None, None
 
 
+def normalise(
+    x: Tensor, share: Tensor, gamma: Tensor, beta: Tensor, eps: float, dim: int = 2
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return ``gamma * (x - mean) / sqrt(var + eps) + beta``, mean and var (channels).
+
+    Parameters
+    ----------
+    x : channels in `dim`, 1 or 2.
+    share : (batch, time), the weights of the positions in the statistics; they sum to 1.
+    """
+    y, mean, var, _, _ = _Normalise.apply(  # type: ignore[no-untyped-call]
+        x, share, gamma, beta, eps, dim
+    )
+    return y, mean, var
+
+
 class MaskedBatchNorm(nn.Module):
     """Batch normalisation over the valid positions of a batch.
 
@@ -211,25 +229,47 @@ class MaskedBatchNorm(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             x = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
             share = mask.to(x.dtype) / mask.sum()
-            y: Tensor
-            y, mean, var, _, _ = _Normalise.apply(  # type: ignore[no-untyped-call]
-                x, share, self.weight, self.bias, self.eps, self.dim
-            )
-        with torch.no_grad():
-            # Not lerp_, which torch.func.vmap does one network after the other.
-            self.running_mean.mul_(1 - self.momentum).add_(mean, alpha=self.momentum)
-            self.running_var.mul_(1 - self.momentum).add_(var, alpha=self.momentum)
+            y, mean, var = normalise(x, share, self.weight, self.bias, self.eps, self.dim)
+        self.remember(mean, var)
         return y
+
+    @torch.no_grad()
+    def remember(self, mean: Tensor, var: Tensor) -> None:
+        """Let the running statistics follow those of a batch."""
+        # Not lerp_, which torch.func.vmap does one network after the other.
+        self.running_mean.mul_(1 - self.momentum).add_(mean, alpha=self.momentum)
+        self.running_var.mul_(1 - self.momentum).add_(var, alpha=self.momentum)
+
+
+def causal_convolution(x: Tensor, weight: Tensor, bias: Tensor, dilation: int) -> Tensor:
+    """Return ``y[t] = b + sum_i W[:, :, i] x[t - (kernel - 1 - i) * dilation]``.
+
+    Frames before the clip are zero: the left padding of Keras' ``padding="causal"``. Tap 0 is the
+    oldest frame, as in torch and Keras. One matrix product for each tap and a shift: for the 39
+    channels and two taps of TIM-Net that is as quick on a CPU as `torch.nn.Conv1d` or quicker, and
+    needs no transposition.
+
+    Parameters
+    ----------
+    x : (batch, frames, n_in).
+    weight, bias : (n_out, n_in, kernel), (n_out,).
+
+    Returns
+    -------
+    (batch, frames, n_out)
+    """
+    n_frames, kernel = x.shape[1], weight.shape[2]
+    y = F.linear(x, weight[:, :, -1], bias)
+    for tap in range(kernel - 1):
+        shift = (kernel - 1 - tap) * dilation
+        if shift < n_frames:
+            past = F.linear(x[:, : n_frames - shift], weight[:, :, tap])
+            y = y + F.pad(past, (0, 0, shift, 0))
+    return y
 
 
 class CausalConv1d(nn.Module):
-    """Dilated convolution over (batch, frames, channels) that sees no later frame.
-
-    ``y[t] = b + sum_i W[:, :, i] x[t - (kernel - 1 - i) * dilation]``, frames before the clip are
-    zero: the left padding of Keras' ``padding="causal"``. Tap 0 is the oldest frame, as in torch
-    and Keras. One matrix product for each tap and a shift: for the 39 channels and two taps of
-    TIM-Net that is as quick on a CPU as `torch.nn.Conv1d` or quicker, and needs no transposition.
-    """
+    """The layer of `causal_convolution`."""
 
     def __init__(self, n_in: int, n_out: int, *, kernel: int = 2, dilation: int = 1) -> None:
         super().__init__()
@@ -240,14 +280,7 @@ class CausalConv1d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve x (batch, frames, n_in) -> (batch, frames, n_out)."""
-        n_frames, kernel = x.shape[1], self.weight.shape[2]
-        y = F.linear(x, self.weight[:, :, -1], self.bias)
-        for tap in range(kernel - 1):
-            shift = (kernel - 1 - tap) * self.dilation
-            if shift < n_frames:
-                past = F.linear(x[:, : n_frames - shift], self.weight[:, :, tap])
-                y = y + F.pad(past, (0, 0, shift, 0))
-        return y
+        return causal_convolution(x, self.weight, self.bias, self.dilation)
 
 
 class AttentionPooling(nn.Module):
@@ -283,9 +316,11 @@ class SpatialDropout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply by 0 with probability p, else by 1 / (1 - p); the identity in evaluation."""
-        if not self.training or self.p == 0:
-            return x
-        return x * F.dropout(x.new_ones(x.shape[0], 1, x.shape[2]), self.p)
+        return x * self.factors(x, x.shape[2]) if self.training and self.p else x
+
+    def factors(self, x: Tensor, channels: int) -> Tensor:
+        """Draw what the channels of a batch like x are multiplied by: (batch, 1, channels)."""
+        return F.dropout(x.new_ones(x.shape[0], 1, channels), self.p, self.training)
 
 
 def glorot_(layer: nn.Module) -> None:

@@ -33,6 +33,7 @@ import torch
 from torch import Tensor, nn
 
 from serfeat.errors import ModelError
+from serfeat.heads.fused import convolved
 from serfeat.heads.layers import (
     CausalConv1d,
     MaskedBatchNorm,
@@ -68,9 +69,8 @@ class TemporalAwareBlock(nn.Module):
 
     def activity(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return h (batch, frames, filters), not negative: the gate is sigmoid(h)."""
-        # ReLU and dropout commute (the factor is not negative); in this order ReLU needs no copy.
-        h = torch.relu_(self.drop(self.norm_a(self.conv_a(x), mask)))
-        return torch.relu_(self.drop(self.norm_b(self.conv_b(h), mask)))
+        h = convolved(x, self.conv_a, self.norm_a, self.drop, mask)
+        return convolved(h, self.conv_b, self.norm_b, self.drop, mask)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Map x (batch, frames, filters) to the same shape."""
