@@ -51,7 +51,7 @@ from serfeat.plan import Plan
 from serfeat.protocols.twins import twins_of
 from serfeat.recipe import find_recipe, read_recipe
 from serfeat.splits import PROTOCOLS, Fold, folds
-from serfeat.store import cache_folder
+from serfeat.store import cache_folder, read_parquet
 from serfeat.types import Report, silent
 
 __all__ = ["lint_any", "lint_recipe", "lint_run", "recordings"]
@@ -185,7 +185,7 @@ def _read_run(
     info = read_record(folder)
     try:
         names = ("predictions", "history", "tuning", "rows")
-        tables = {n: pd.read_parquet(p) for n in names if (p := folder / f"{n}.parquet").is_file()}
+        tables = {n: read_parquet(p) for n in names if (p := folder / f"{n}.parquet").is_file()}
     except (OSError, ValueError) as error:
         raise StoreError(str(error), where=folder, code="unreadable-run") from error
     if "predictions" not in tables:

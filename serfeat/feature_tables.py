@@ -39,7 +39,7 @@ from serfeat.feature_sets import feature_set
 from serfeat.features import FeatureSet, Level
 from serfeat.files import sha256
 from serfeat.manifest import Manifest
-from serfeat.store.tables import require_as_written, require_ended
+from serfeat.store.tables import read_parquet, require_as_written, require_ended
 from serfeat.table import INDEX, clip_index
 from serfeat.types import Reals
 
@@ -233,7 +233,7 @@ def _read(path: Path) -> pd.DataFrame:
         raise FeatureError("no such table", where=path, code="missing")
     try:
         if path.suffix.casefold() == ".parquet":
-            flat = pd.read_parquet(path)
+            flat = read_parquet(path)
         elif path.suffix.casefold() == ".csv":
             require_ended(path)
             flat = pd.read_csv(path, dtype={"file": str})

@@ -41,6 +41,7 @@ from serfeat.compare.seal import changed
 from serfeat.errors import SerfeatError, StoreError
 from serfeat.statistics.paired import clean_rows, paired_gap, same_clips
 from serfeat.statistics.paired_tests import holm
+from serfeat.store import read_parquet
 
 __all__ = ["as_json", "as_rows", "compare_runs", "glance", "list_runs"]
 
@@ -143,7 +144,7 @@ def _board(run: Path, info: Mapping[str, Any]) -> pd.DataFrame:
         raise StoreError("no predictions.parquet", where=run, code="incomplete-run")
     if written.exists() and written.stat().st_mtime >= source.stat().st_mtime:
         return pd.read_csv(written, keep_default_na=False, na_values=[""])
-    predictions = pd.read_parquet(source)
+    predictions = read_parquet(source)
     if "target" in predictions and (predictions["target"] != "emotion").any():
         from serfeat.statistics.dimensions import dimension_board  # only runs on ratings need it
 
@@ -231,7 +232,7 @@ class _Side:
             return None
         names = ["corpus", "file", "start", "end", "speaker", "emotion"]
         try:
-            rows = pd.read_parquet(path)[names]
+            rows = read_parquet(path)[names]
         except (OSError, ValueError, KeyError) as problem:
             raise StoreError(str(problem), where=self.folder, code="unreadable-run") from problem
         return rows.astype(object).map(str).agg("\x1f".join, axis=1).to_numpy()
@@ -259,7 +260,7 @@ def _side(folder: Path) -> _Side:
     """Read one of the two runs."""
     info = read_record(folder)
     try:
-        rows = clean_rows(pd.read_parquet(folder / "predictions.parquet"))
+        rows = clean_rows(read_parquet(folder / "predictions.parquet"))
     except (OSError, ValueError, KeyError) as problem:
         raise StoreError(str(problem), where=folder, code="unreadable-run") from problem
     if "target" in rows and (rows["target"] != "emotion").any():

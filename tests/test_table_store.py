@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +52,38 @@ def test_round_trip(tmp_path: Path, suffix: str, level: str) -> None:
     assert meta["units"] == {"f0_hz": "Hz"}
     assert meta["provenance"] == {"made": "here"}
     assert not list(tmp_path.glob(".serfeat-*"))
+
+
+READS = """
+import os, sys
+from pathlib import Path
+import numpy as np, pandas as pd, pyarrow.parquet
+from serfeat.store import Row, Store, read_parquet, read_table, write_table
+folder = Path(sys.argv[1])
+def threads():
+    return set(os.listdir("/proc/self/task"))
+before = threads()
+for columns in (3, 600):
+    table = pd.DataFrame(np.ones((50, columns)), columns=[f"c{i}" for i in range(columns)])
+    write_table(table.assign(w="a"), folder / "t.parquet")
+    read_table(folder / "t.parquet"), read_parquet(folder / "t.parquet")
+    names = tuple(table.columns)
+    Store(folder / str(columns), names).add([Row(str(i), table.values[:1]) for i in range(9)])
+    kept = Store(folder / str(columns), names).rows([str(i) for i in range(9)])
+    print(len(kept), len(threads() - before))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="no /proc: threads unknown")
+def test_reading_starts_no_threads(tmp_path: Path) -> None:
+    """Threads of Arrow's that wait at the end of a process have made others abort or hang there.
+
+    Seen to catch: `pyarrow.parquet.read_table`, `pandas.read_parquet`, a ParquetFile that reads
+    ahead.
+    """
+    command = [sys.executable, "-c", READS, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["9", "0", "9", "0"]
 
 
 def test_csv_has_decimal_seconds(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from serfeat.files import inside
 from serfeat.imports.lines import checked_file, whole_characters
 from serfeat.labels import UNLABELLED, normalise, normalise_sex
 from serfeat.manifest import NUMBERS, Card, Manifest, rows_from_records
+from serfeat.store.tables import read_arrow
 
 __all__ = ["read_audformat"]
 
@@ -171,9 +172,7 @@ def _rows(folder: Path, name: str) -> tuple[Path, pd.DataFrame]:
     try:
         if place.suffix == ".csv":
             return place, pd.read_csv(place, dtype=str, keep_default_na=False, encoding="utf-8")
-        import pyarrow.parquet as pq
-
-        read = pq.read_table(place)
+        read = read_arrow(place)
         return place, pd.DataFrame({c: _column(read[c]) for c in read.column_names})
     except (ValueError, OSError, NotImplementedError) as error:  # Arrow's errors are of these
         reason = (str(error).splitlines() or [type(error).__name__])[0]

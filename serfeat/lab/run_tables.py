@@ -34,6 +34,7 @@ from serfeat import metrics
 from serfeat.compare.reading import read_record
 from serfeat.errors import SerfeatError, StoreError, did_you_mean
 from serfeat.stats import clean_rows
+from serfeat.store import read_parquet
 
 __all__ = [
     "by_speaker",
@@ -173,7 +174,7 @@ def said(folder: Path) -> tuple[list[str], pd.DataFrame]:
     """
     try:
         labels = [str(label) for label in read_record(folder)["labels"]]
-        table = pd.read_parquet(folder / "predictions.parquet")
+        table = read_parquet(folder / "predictions.parquet")
         if lacking := [c for c in NEEDED if c not in table]:
             raise StoreError(
                 f"predictions without {', '.join(lacking)}", where=folder.name, code="no-column"

@@ -22,6 +22,7 @@ from serfeat.compare.reading import read_folds, read_lint, read_record
 from serfeat.compare.seal import OPTIONAL, changed
 from serfeat.errors import StoreError
 from serfeat.report.differences import pairs_of
+from serfeat.store import read_parquet
 
 __all__ = ["CHANGED", "CLEAN", "DEPENDENT", "NOT_LINTED", "SYNTHETIC", "Run", "read_run"]
 
@@ -170,9 +171,9 @@ def read_run(folder: Path) -> Run:
     """
     info, folds, lint = read_record(folder), read_folds(folder), read_lint(folder)
     try:
-        predictions = pd.read_parquet(folder / "predictions.parquet")
+        predictions = read_parquet(folder / "predictions.parquet")
         tables = {
-            name: pd.read_parquet(folder / f"{name}.parquet")
+            name: read_parquet(folder / f"{name}.parquet")
             for name in OPTIONAL
             if (folder / f"{name}.parquet").exists()
         }

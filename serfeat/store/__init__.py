@@ -35,7 +35,7 @@ from serfeat.store.care import (
 from serfeat.store.change import Difference, diff
 from serfeat.store.folder import Store, cache_folder
 from serfeat.store.segment import FailedRow, Row
-from serfeat.store.tables import read_metadata, read_table, write_table
+from serfeat.store.tables import read_metadata, read_parquet, read_table, write_table
 
 __all__ = [
     "Compaction",
@@ -49,6 +49,7 @@ __all__ = [
     "diff",
     "merge",
     "read_metadata",
+    "read_parquet",
     "read_table",
     "stores_below",
     "verify",

@@ -250,7 +250,7 @@ def _groups(segment: Path, columns: list[str] | None = None) -> Iterator[Any]:
 
     with segment.open("rb") as stream:
         try:
-            with pq.ParquetFile(stream, page_checksum_verification=True) as file:
+            with pq.ParquetFile(stream, page_checksum_verification=True, pre_buffer=False) as file:
                 for i in range(file.num_row_groups):
                     yield file.read_row_group(i, columns=columns, use_threads=False)
                     if i:  # Arrow would keep what the group before has taken
@@ -295,7 +295,7 @@ def kept_in(segment: Path, width: int) -> dict[str, int] | None:
         return None
     sizes: dict[str, int] = {}
     try:
-        with pq.ParquetFile(pa.BufferReader(raw)) as file:
+        with pq.ParquetFile(pa.BufferReader(raw), pre_buffer=False) as file:
             if not file.schema_arrow.equals(_schema(pa)):
                 return None
             table = file.read(columns=["key", "n"], use_threads=False)

@@ -20,7 +20,15 @@ from serfeat.files import committed, sha256
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["read_metadata", "read_table", "require_as_written", "require_ended", "write_table"]
+__all__ = [
+    "read_arrow",
+    "read_metadata",
+    "read_parquet",
+    "read_table",
+    "require_as_written",
+    "require_ended",
+    "write_table",
+]
 
 
 def write_table(
@@ -77,9 +85,7 @@ def read_table(path: Path) -> pd.DataFrame:
     from serfeat.table import from_csv_times, renamed, unescaped
 
     if path.suffix == ".parquet":
-        import pyarrow.parquet as pq
-
-        table: pd.DataFrame = pq.read_table(path).to_pandas()
+        table = read_parquet(path)
         if isinstance(table.index, pd.MultiIndex):  # pandas 3 reads text as its own dtype
             table.index = renamed(table.index, unescaped)
         return table
@@ -88,6 +94,29 @@ def read_table(path: Path) -> pd.DataFrame:
     flat = pd.read_csv(path, dtype=words, keep_default_na=False, na_values=[""])
     require_as_written(path, len(flat))
     return from_csv_times(flat)
+
+
+def read_arrow(path: Path) -> Any:
+    """Read a Parquet file as a `pyarrow.Table`, in this thread alone.
+
+    Arrow's own threads outlive the reading. Once in a thousand times one of them is not ready for
+    the end of the process, which then aborts (https://github.com/apache/arrow/issues/34314) or
+    hangs (.../50482) after its work is done.
+
+    Raises
+    ------
+    OSError, ValueError : no such file; no Parquet, or a damaged one (Arrow's errors are of these).
+    """
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path, pre_buffer=False) as file:
+        return file.read(use_threads=False)
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Read a Parquet file of anybody's as it stands there; errors as of `read_arrow`."""
+    table: pd.DataFrame = read_arrow(path).to_pandas(use_threads=False)
+    return table
 
 
 def require_ended(path: Path) -> None:
