@@ -401,12 +401,17 @@ extract(sys.argv[1], "prosody", store=__import__("pathlib").Path(sys.argv[2]))
 
 
 def children(folder: Path, n: int) -> Iterator[subprocess.Popen[bytes]]:
-    for _ in range(n):
-        yield subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(folder), str(folder.parent / "store")],
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)},
-        )
+    """What a dying one says stands in ``said0``, ``said1``, ... beside the store."""
+    for i in range(n):
+        with (folder.parent / f"said{i}").open("wb") as said:
+            yield subprocess.Popen(
+                [
+                    *(sys.executable, "-X", "faulthandler", "-c", CHILD),
+                    *(str(folder), str(folder.parent / "store")),
+                ],
+                stderr=said,
+                env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)},
+            )
 
 
 @pytest.fixture
@@ -420,7 +425,8 @@ def many(folder: Path) -> Path:
 
 def test_064_two_processes_on_one_store(many: Path) -> None:
     """Both end well, and what they left is what one alone makes."""
-    assert [p.wait(120) for p in list(children(many, 2))] == [0, 0]
+    ended = [p.wait(120) for p in list(children(many, 2))]
+    assert ended == [0, 0], [(many.parent / f"said{i}").read_text() for i in range(2)]
     shared = run(many)
     assert shared.computed == 0
     alone = extract(many, "prosody", store=many.parent / "other")
