@@ -27,10 +27,10 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from multiprocessing.context import BaseContext
 from typing import Any, TypeVar
@@ -58,6 +58,7 @@ Result = TypeVar("Result")
 
 ENGINES = ("processes", "dask")
 
+LIVES = 3  # pools in a row that may break without a result
 AHEAD = 8  # tasks per worker that wait or are done and wait for their turn
 GRACE = 5.0  # s that open tasks are waited for after the first Ctrl-C
 TRIES = 2  # of a task alone, after a worker died that had it; dask
@@ -180,12 +181,52 @@ def run(
 
 def _processes(
     function: Callable[[Task], Result],
-    tasks: Iterable[Task],
+    tasks: list[Task],
     workers: int,
     timeout: float | None,
     memory: int,
     asked: Callable[[], bool],
 ) -> Iterator[Result | Exception]:
+    """Yield the results of `tasks`, in order, from one pool after the other if one breaks.
+
+    A worker that dies before its pool heard which task it had taken takes the pool with it, once in
+    a thousand deaths. The tasks that are not done have a new pool then.
+    """
+    done, lives = 0, LIVES
+    while lives:
+        try:
+            with closing(_pool(function, tasks[done:], workers, timeout, memory, asked)) as results:
+                for result in results:
+                    done, lives = done + 1, LIVES
+                    yield result
+            return
+        except BrokenProcessPool:
+            if asked():
+                return
+            lives -= 1
+    raise EngineError(
+        f"the pool of {workers} workers could not be kept alive",
+        where="processes",
+        code="pool-lost",
+        fix="use fewer jobs and run the same command again, what is done is kept; a script "
+        'of your own needs `if __name__ == "__main__":` around its calls',
+    )
+
+
+def _pool(
+    function: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    workers: int,
+    timeout: float | None,
+    memory: int,
+    asked: Callable[[], bool],
+) -> Generator[Result | Exception, None, None]:
+    """As `_processes`, from one pool.
+
+    Raises
+    ------
+    BrokenProcessPool : it broke.
+    """
     from pebble import ProcessExpired, ProcessPool
 
     context = start_method(function.__module__)
@@ -200,7 +241,10 @@ def _processes(
     ):
 
         def submit(task: Task) -> Any:
-            return pool.schedule(function, args=[task], timeout=timeout)
+            try:
+                return pool.schedule(function, args=[task], timeout=timeout)
+            except RuntimeError as error:  # pebble's word for a pool that is broken already
+                raise BrokenProcessPool(str(error)) from None
 
         try:
             for future in _in_order(submit, tasks, AHEAD * workers, asked):
@@ -210,15 +254,6 @@ def _processes(
                     yield error
             if asked():
                 pool.stop()  # type: ignore[no-untyped-call]
-        except BrokenProcessPool:
-            pool.stop()  # type: ignore[no-untyped-call]
-            raise EngineError(
-                f"the pool of {workers} workers could not be kept alive",
-                where="processes",
-                code="pool-lost",
-                fix="use fewer jobs and run the same command again, what is done is kept; a script "
-                'of your own needs `if __name__ == "__main__":` around its calls',
-            ) from None
         except BaseException:
             pool.stop()  # type: ignore[no-untyped-call]
             raise
