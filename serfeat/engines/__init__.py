@@ -189,8 +189,8 @@ def _processes(
 ) -> Iterator[Result | Exception]:
     """Yield the results of `tasks`, in order, from one pool after the other if one breaks.
 
-    A worker that dies before its pool heard which task it had taken takes the pool with it, once in
-    a thousand deaths. The tasks that are not done have a new pool then.
+    A worker that dies before its pool heard which task it had taken takes the pool with it. That
+    is rare; the tasks that are not done have a new pool then.
     """
     done, lives = 0, LIVES
     while lives:

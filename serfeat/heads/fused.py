@@ -66,18 +66,9 @@ def convolved(
     return y
 
 
-def _one_by_one(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    gamma: Tensor,
-    beta: Tensor,
-    kept: Tensor,
-    share: Tensor,
-    dilation: int,
-    eps: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """What `_Fused` computes, layer by layer."""
+def _one_by_one(*inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """What `_Fused` computes from the same inputs, layer by layer."""
+    x, weight, bias, gamma, beta, kept, share, dilation, eps = inputs
     u = causal_convolution(x, weight, bias, dilation)
     z, mean, var = normalise(u, share, gamma, beta, eps)
     return torch.relu(z * kept[:, None, :]), mean, var

@@ -99,8 +99,8 @@ def read_table(path: Path) -> pd.DataFrame:
 def read_arrow(path: Path) -> Any:
     """Read a Parquet file as a `pyarrow.Table`, in this thread alone.
 
-    Arrow's own threads outlive the reading. Once in a thousand times one of them is not ready for
-    the end of the process, which then aborts (https://github.com/apache/arrow/issues/34314) or
+    Arrow's own threads outlive the reading. Others report that one of them is sometimes not ready
+    for the end of the process, which then aborts (https://github.com/apache/arrow/issues/34314) or
     hangs (.../50482) after its work is done.
 
     Raises
