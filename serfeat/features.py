@@ -46,7 +46,7 @@ ENCODER = "encoder:"
 ENCODER_FUNCTIONALS = ("mean", "std")
 
 # Goes up when the arithmetic of functionals, deltas or of their order changes, or `serfeat.reach`.
-VERSION = 5
+VERSION = 6
 
 # s of voice below which what is said of it rests on next to nothing
 LITTLE_VOICE = 0.100
@@ -289,9 +289,14 @@ class FeatureSet:
         if flags is not None and whole.peak > 0 and whole.knows("pitch"):
             heard = float(pitch(whole).voiced.sum()) * self.hop_s
             flags += [f"voiced for {1e3 * heard:.0f} ms only"] if heard < LITTLE_VOICE else []
-        if level == "lld":
+        if level == "lld" and whole.long:
             beside = np.empty((len(own), self.deltas * own.shape[1]), dtype=own.dtype)
             return _with_deltas(np.concatenate([own, beside], axis=1), self.deltas)
+        if level == "lld":
+            contours = [own]
+            for _ in range(self.deltas):
+                contours.append(delta(contours[-1]))
+            return np.concatenate(contours, axis=1)
         parts = self._summed_up(own, whole)
         del own  # of a long clip they are megabytes, and the descriptors that follow take their own
         for d in self.clip_descriptors:

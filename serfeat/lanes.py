@@ -14,18 +14,19 @@ Contents
 `WIDTH`        : numbers in a row, by the size of a number in bytes.
 `side_by_side` : the decorator.
 `summed`       : the same for a function that returns a row: the kernel gets the sum of its numbers.
+`pairwise`     : the sum of several rows.
 `Row`, `Rows`  : a row or an index, and an array of rows, while a kernel is compiled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from serfeat.jit import COMPILED, Kernel
 
-__all__ = ["WIDTH", "Row", "Rows", "side_by_side", "summed"]
+__all__ = ["WIDTH", "Row", "Rows", "pairwise", "side_by_side", "summed"]
 
 WIDTH = {4: 16, 8: 8}
 
@@ -164,6 +165,14 @@ class Rows:
         first = self.builder.insert_element(first, number, ir.IntType(32)(0))
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.vector.count), None)
         return self.builder.shuffle_vector(first, first, zeros)
+
+
+def pairwise(rows: Sequence[Row]) -> Row:
+    """Add rows up, neighbours first: none of the sums waits for all before it."""
+    if len(rows) == 1:
+        return rows[0]
+    half = len(rows) // 2
+    return pairwise(rows[:half]) + pairwise(rows[half:])
 
 
 def side_by_side(function: Callable[..., None]) -> Callable[..., None]:

@@ -254,7 +254,7 @@ def delta(values: ArrayLike, width: int = 2) -> Floats:
     if width < 1:
         raise FeatureError(f"a delta width of {width}, expected 1 or more", code="bad-count")
     n = len(c)
-    out = np.zeros_like(c)
+    out = np.empty_like(c)
     if not n:
         return out
     columns, slopes = np.ascontiguousarray(c.reshape(n, -1)), out.reshape(n, -1)
@@ -264,13 +264,14 @@ def delta(values: ArrayLike, width: int = 2) -> Floats:
 
 @jit
 def _slopes(c: Floats, width: int, out: Floats) -> None:
-    """Add the slopes of columns (n, k) to zeros of the same shape."""
+    """Write the slopes of columns (n, k)."""
     n, k = c.shape
     unit = 0.0
     for j in range(1, width + 1):
         unit += 2.0 * j * j
     for t in range(n):
         here, slope = c[t], out[t]
+        slope[:] = 0.0
         for j in range(1, width + 1):
             later, before = c[min(t + j, n - 1)], c[max(t - j, 0)]
             for i in range(k):
@@ -282,6 +283,7 @@ def _slopes(c: Floats, width: int, out: Floats) -> None:
 
 def _slopes_plain(c: Floats, width: int, out: Floats) -> None:
     """`_slopes` with whole arrays."""
+    out[:] = 0.0
     n = len(c)
     padded = np.concatenate([np.repeat(c[:1], width, 0), c, np.repeat(c[-1:], width, 0)])
     for j in range(1, width + 1):

@@ -10,7 +10,7 @@ Method
 *Stockham's transform* ([1]). A transform of n = r m points is m butterflies of r points, a
 twist of their results, and r transforms of m points. Written from one buffer to the other, with
 the results of a butterfly s rows apart, the output of the last pass is in order by itself: no bit
-reversal. Pass by pass m shrinks by the radix r (2 to 10) and s grows by it.
+reversal. Pass by pass m shrinks by the radix r (2 to 16) and s grows by it.
 
 *Real samples* ([1]). The even samples as real and the odd ones as imaginary parts are
 one complex signal z of M = n/2 points. With A = Z[k], B = conj Z[M-k] and t = 2 pi k / n,
@@ -20,6 +20,9 @@ one complex signal z of M = n/2 points. With A = Z[k], B = conj Z[M-k] and t = 2
 of that transform is known beforehand. With u = P[k] + P[M-k], v = P[k] - P[M-k], the M-point
 transform of ``u + v sin t + i v cos t`` has the even lags as real, the odd ones as imaginary parts:
 all lags from two complex transforms of half the size.
+
+*Places*. The row of an imaginary part follows that of its real part, and what twists a butterfly
+lies in one piece: few addresses are then to be found, which took longer than the sums themselves.
 
 The bits of a frame do not depend on the frames beside it: the last row of a clip is filled with
 silence, and no step adds across lanes.
@@ -55,7 +58,8 @@ __all__ = ["autocorrelations", "can_transform", "fast_points", "power_spectra"]
 
 T = TypeVar("T", bound=np.ndarray[Any, Any])
 
-RADICES = (10, 9, 8, 6, 5, 4, 3, 2)
+RADICES = (16, 10, 9, 8, 6, 5, 4, 3, 2)
+TWISTS = 2 * (RADICES[0] - 1)  # numbers that twist the results of one butterfly
 LINE = 64  # bytes of a cache line, which no row may straddle
 SIN_60 = math.sqrt(0.75)
 COS_72, SIN_72 = math.cos(0.4 * math.pi), math.sin(0.4 * math.pi)
@@ -69,8 +73,7 @@ class Plan(NamedTuple):
     ----------
     half : M = n / 2.
     radices : (passes,) their product is M.
-    twists : (passes, 18, rows) cosine and sine of the j-th result of butterfly p at [2j-2], [2j-1];
-        there are as many rows as M, and a few more to make whole squares of them.
+    twists : (passes, M, TWISTS) of butterfly p, cosine and sine of result j at [2j-2], [2j-1].
     split : (2, M / 2 + 1) cosine and sine of t.
     """
 
@@ -89,27 +92,30 @@ def _plan(points: int, dtype: str) -> Plan:
         while m % r == 0:
             radices.append(r)
             m //= r
-    width = WIDTH[np.dtype(dtype).itemsize]
-    twists = np.zeros((len(radices), 2 * (RADICES[0] - 1), -(-half // width) * width))
+    twists = np.zeros((len(radices), half, TWISTS))
     m = half
     for k, r in enumerate(radices):
         m //= r
         for j in range(1, r):
             angle = -2 * np.pi * j * np.arange(m) / (r * m)
-            twists[k, 2 * j - 2, :m], twists[k, 2 * j - 1, :m] = np.cos(angle), np.sin(angle)
+            twists[k, :m, 2 * j - 2], twists[k, :m, 2 * j - 1] = np.cos(angle), np.sin(angle)
     t = 2 * np.pi * np.arange(half // 2 + 1) / points
     split = np.stack([np.cos(t), np.sin(t)])
     return Plan(half, np.array(radices, dtype=np.int64), twists.astype(dtype), split.astype(dtype))
 
 
-def _memory(rows: int, dtype: str) -> tuple[Reals, Reals]:
-    """(4 rows WIDTH,) for two complex buffers and (WIDTH, 2 rows) for frames; whole cache lines."""
+def _memory(points: int, dtype: str) -> tuple[Reals, Reals]:
+    """Two buffers, (2 rows WIDTH,), and (WIDTH, rows) for frames; whole cache lines.
+
+    There are as many rows as points, and a few more to make whole squares of them.
+    """
     size = np.dtype(dtype).itemsize
     width = WIDTH[size]
-    memory = np.empty(6 * rows * width + LINE // size, dtype=dtype)
+    rows = -(-points // width) * width
+    memory = np.empty(3 * rows * width + LINE // size, dtype=dtype)
     memory = memory[-memory.ctypes.data % LINE // size :]
-    work, frames = memory[: 4 * rows * width], memory[4 * rows * width : 6 * rows * width]
-    return work, frames.reshape(width, 2 * rows)
+    work, frames = memory[: 2 * rows * width], memory[2 * rows * width : 3 * rows * width]
+    return work, frames.reshape(width, rows)
 
 
 def can_transform(points: int) -> bool:
@@ -176,7 +182,7 @@ def _run(
 ) -> None:
     dtype = out.dtype.str
     plan = _plan(points, dtype)
-    work, frames = _memory(plan.twists.shape[2], dtype)
+    work, frames = _memory(points, dtype)
     _analyse(
         _fixed(signal), _fixed(starts), _fixed(weights), _fixed(mean), preemphasis, lags,
         plan.half, plan.radices, plan.twists, plan.split, work, frames, out,
@@ -211,25 +217,31 @@ def _cut(
             row[:] = 0.0
             continue
         start, level = starts[first + i], mean[first + i]
+        if start >= 0 and start + length <= n:
+            _emphasise(signal[start : start + length], level, preemphasis, weights, row)
+            continue
         begin = min(max(-start, 0), length)
         end = max(begin, min(length, n - start))
-        raw[:begin] = 0.0
-        raw[end:] = 0.0
-        # slices, so that the compiler sees that no index is negative
-        here, part = raw[begin:end], signal[start + begin : start + end]
-        if preemphasis == 0.0:
-            row[:begin] = 0.0
-            row[end:] = 0.0
-            there, w = row[begin:end], weights[begin:end]
-            for j in range(len(part)):
-                there[j] = (part[j] - level) * w[j]
-            continue
-        for j in range(len(part)):
-            here[j] = part[j] - level
-        row[0] = (1 - preemphasis) * raw[0] * weights[0]
-        later, before, there, w = raw[1:], raw[: length - 1], row[1:], weights[1:]
-        for j in range(length - 1):
-            there[j] = (later[j] - preemphasis * before[j]) * w[j]
+        raw[:] = 0.0
+        for j in range(begin, end):
+            raw[j] = signal[start + j] - level
+        _emphasise(raw, 0.0, preemphasis, weights, row)
+
+
+@jit
+def _emphasise(
+    samples: Reals, level: float, preemphasis: float, weights: Floats, row: Reals
+) -> None:
+    """Write a frame without its mean, emphasised and windowed."""
+    # slices, so that the compiler sees that no index is negative
+    if preemphasis == 0.0:
+        for j in range(len(weights)):
+            row[j] = (samples[j] - level) * weights[j]
+        return
+    later, before, there, w = samples[1:], samples[:-1], row[1:], weights[1:]
+    for j in range(len(w)):
+        there[j] = ((later[j] - level) - preemphasis * (before[j] - level)) * w[j]
+    row[0] = (1 - preemphasis) * (samples[0] - level) * weights[0]
 
 
 Z = tuple[Row, Row]  # real and imaginary parts
@@ -290,33 +302,30 @@ def _butterfly(radix: int) -> Callable[..., None]:
     """Make the butterfly of a radix, for kernels.
 
     It reads row `x` and those `step` further, and writes row `y` and those `s` further, result j
-    twisted by the table's cosine and sine number `p` in the rows 2j-2 and 2j-1. Imaginary parts lie
-    `half` rows behind the real ones; the rows of the table are as long.
+    twisted by the cosine and sine at `p` + 2j - 2. An imaginary part lies behind its real one.
     """
 
-    def butterfly(
-        work: Rows, table: Rows, x: Row, y: Row, p: Row, step: Row, s: Row, half: Row
-    ) -> None:
-        z = [(work[x + step * j], work[x + step * j + half]) for j in range(radix)]
+    def butterfly(work: Rows, table: Rows, x: Row, y: Row, p: Row, step: Row, s: Row) -> None:
+        z = [(work[x + step * j], work[x + step * j + 1]) for j in range(radix)]
         for j, result in enumerate(_dft(z)):
             if j:
-                at = p + half * (2 * j - 2)
-                result = _twisted(result, table.one(at), table.one(at + half))
-            work[y + s * j], work[y + s * j + half] = result
+                cosine, sine = table.one(p + (2 * j - 2)), table.one(p + (2 * j - 1))
+                result = _twisted(result, cosine, sine)
+            work[y + s * j], work[y + s * j + 1] = result
 
     return side_by_side(butterfly)
 
 
 _2, _3, _4, _5, _6 = (_butterfly(r) for r in (2, 3, 4, 5, 6))
-_8, _9, _10 = (_butterfly(r) for r in (8, 9, 10))
+_8, _9, _10, _16 = (_butterfly(r) for r in (8, 9, 10, 16))
 
 
 @side_by_side
 def _power_of_pair(
-    work: Rows, split: Rows, a: Row, b: Row, p: Row, q: Row, k: Row, rows: Row, size: Row
+    work: Rows, split: Rows, a: Row, b: Row, p: Row, q: Row, k: Row, size: Row
 ) -> None:
     """From Z[k] and Z[M-k] to the power of X[k] and X[M-k]."""
-    _, _, er, ei, tr, ti = _split(work, split, a, b, k, rows, size)
+    _, _, er, ei, tr, ti = _split(work, split, a, b, k, size)
     xr, xi, yr, yi = er + tr, ei + ti, er - tr, ei - ti
     work[p] = (xr * xr + xi * xi) * 0.25
     work[q] = (yr * yr + yi * yi) * 0.25
@@ -324,21 +333,21 @@ def _power_of_pair(
 
 @side_by_side
 def _lags_of_pair(
-    work: Rows, split: Rows, a: Row, b: Row, p: Row, q: Row, k: Row, rows: Row, size: Row
+    work: Rows, split: Rows, a: Row, b: Row, p: Row, q: Row, k: Row, size: Row
 ) -> None:
     """From Z[k] and Z[M-k] to what the autocorrelation is the transform of."""
-    c, s, er, ei, tr, ti = _split(work, split, a, b, k, rows, size)
-    ar, ai, br, bi = work[a], work[a + rows], work[b], work[b + rows]
+    c, s, er, ei, tr, ti = _split(work, split, a, b, k, size)
+    ar, ai, br, bi = work[a], work[a + 1], work[b], work[b + 1]
     u, v = (ar * ar + ai * ai) + (br * br + bi * bi), er * tr + ei * ti
-    work[q], work[q + rows] = u - v * s, v * c
-    work[p], work[p + rows] = u + v * s, v * c
+    work[q], work[q + 1] = u - v * s, v * c
+    work[p], work[p + 1] = u + v * s, v * c
 
 
 def _split(
-    work: Rows, split: Rows, a: Row, b: Row, k: Row, rows: Row, size: Row
+    work: Rows, split: Rows, a: Row, b: Row, k: Row, size: Row
 ) -> tuple[Row, Row, Row, Row, Row, Row]:
     """Cosine and sine of t, A + B and ``-i exp(-it) (A - B)``."""
-    ar, ai, br, bi = work[a], work[a + rows], work[b], work[b + rows]
+    ar, ai, br, bi = work[a], work[a + 1], work[b], work[b + 1]
     c, s = split.one(k), split.one(k + size)
     er, ei, dr, di = ar + br, ai - bi, ai + bi, br - ar
     return c, s, er, ei, dr * c + di * s, di * c - dr * s
@@ -354,28 +363,16 @@ def _transposed(square: list[Row]) -> list[Row]:
 
 
 @side_by_side
-def _square_in(work: Rows, frames: Rows, c: Row, length: Row, rows: Row) -> None:
+def _square_in(work: Rows, frames: Rows, c: Row, length: Row) -> None:
     """Take W samples of W frames: even ones are real parts, odd ones imaginary."""
     width = work.width
-    square = _transposed([frames[c + length * i] for i in range(width)])
-    for j in range(0, width, 2):
-        at = c * (width // 2) + j // 2
-        work[at], work[at + rows] = square[j], square[j + 1]
+    for j, row in enumerate(_transposed([frames[c + length * i] for i in range(width)])):
+        work[c * width + j] = row
 
 
 @side_by_side
-def _square_of_lags(work: Rows, frames: Rows, r: Row, c: Row, length: Row, rows: Row) -> None:
-    """Give W lags of W frames back: even ones are real parts, odd ones imaginary."""
-    width = work.width
-    at = r + c * (width // 2)
-    square = [work[at + rows * (j % 2) + j // 2] for j in range(width)]
-    for i, row in enumerate(_transposed(square)):
-        frames[c + length * i] = row
-
-
-@side_by_side
-def _square_of_bins(work: Rows, frames: Rows, p: Row, c: Row, length: Row) -> None:
-    """Give W bins of W frames back."""
+def _square_out(work: Rows, frames: Rows, p: Row, c: Row, length: Row) -> None:
+    """Give W lags, or bins, of W frames back."""
     width = work.width
     for i, row in enumerate(_transposed([work[p + c * width + j] for j in range(width)])):
         frames[c + length * i] = row
@@ -383,17 +380,19 @@ def _square_of_bins(work: Rows, frames: Rows, p: Row, c: Row, length: Row) -> No
 
 # A pass does m s butterflies of r points: p tells how they are twisted, q counts those of a twist.
 @jit
-def _transform(work: Reals, source: int, half: int, radices: Ints, twists: Reals) -> int:
+def _transform(work: Reals, source: int, rows: int, half: int, radices: Ints, twists: Reals) -> int:
     """Transform the buffer that begins at row `source`; the row at which the result begins."""
-    rows = twists.shape[2]
-    target, m, s = 2 * rows - source, half, half // half
+    target, m, s = rows - source, half, half // half
     for k in range(len(radices)):
         r, table = radices[k], twists[k]
         m //= r
         for p in range(m):
             for q in range(s):
-                at = (source + p * s + q, target + r * p * s + q, p, m * s, s, rows)
-                if r == 10:
+                x, y = source + 2 * (p * s + q), target + 2 * (r * p * s + q)
+                at = (x, y, p * TWISTS, 2 * m * s, 2 * s)
+                if r == 16:
+                    _16(work, table, at)
+                elif r == 10:
                     _10(work, table, at)
                 elif r == 9:
                     _9(work, table, at)
@@ -432,28 +431,26 @@ def _analyse(
 ) -> None:
     """Do `power_spectra`, or `autocorrelations`, as many frames at a time as a row is wide."""
     width, wanted, size = len(frames), out.shape[1], half // 2 + 1
-    rows, length = twists.shape[2], frames.shape[1] // width
-    squares = (wanted + width - 1) // width
+    rows = frames.shape[1]
+    length, squares = rows // width, (wanted + width - 1) // width
     for first in range(0, len(starts), width):
         _cut(signal, starts, weights, mean, preemphasis, first, frames)
         for c in range((2 * half + width - 1) // width):
-            _square_in(work, frames, (c, length, rows))
+            _square_in(work, frames, (c, length))
         z = other = rows - rows
         for turn in range(2 if lags else 1):
-            z = _transform(work, other, half, radices, twists)
-            other = 2 * rows - z
+            z = _transform(work, other, rows, half, radices, twists)
+            other = rows - z
             for k in range(0 if turn else size):
                 mirror = half - k if k > 0 else 0
-                at = (z + k, z + mirror, other + k, other + half - k, k, rows, size)
+                a, b = z + 2 * k, z + 2 * mirror
                 if lags:
+                    at = (a, b, other + 2 * k, other + 2 * mirror, k, size)
                     _lags_of_pair(work, split, at)
                 else:
-                    _power_of_pair(work, split, at)
+                    _power_of_pair(work, split, (a, b, other + k, other + half - k, k, size))
         for c in range(squares):
-            if lags:
-                _square_of_lags(work, frames, (z, c, length, rows))
-            else:
-                _square_of_bins(work, frames, (other, c, length))
+            _square_out(work, frames, (z if lags else other, c, length))
         for i in range(min(width, len(starts) - first)):
             there, here = out[first + i], frames[i, :wanted]
             for k in range(wanted):  # an assignment of slices takes seconds to compile

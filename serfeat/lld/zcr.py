@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike
 from serfeat.errors import FeatureError
 from serfeat.jit import COMPILED, jit
 from serfeat.shorttime import Descriptor, ShortTime
-from serfeat.types import Floats, Ints
+from serfeat.types import Floats
 
 __all__ = ["DESCRIPTORS", "zcr"]
 
@@ -35,37 +35,36 @@ def _zcr(st: ShortTime, *, length: float = 0.025) -> Floats:
             f"a window of {length} s has {size} samples at {st.sr} Hz, expected at least 2",
             code="bad-length",
         )
-    n = st.grid.n_samples
-    begin = np.arange(st.n_frames) * st.hop - size // 2
-    first = np.clip(begin, 0, n - 1)
-    last = np.clip(begin + size - 1, 0, n - 1)
-    steps = last - first
-    counted = (_crossings if COMPILED else _crossings_plain)(st.centred, first, last)
-    rate = np.full(st.n_frames, np.nan)
-    np.divide(counted * st.sr, steps, out=rate, where=steps > 0)
-    return rate
+    count = _crossings if COMPILED else _crossings_plain
+    return count(st.centred, st.sr, st.hop, size, st.n_frames)
 
 
 @jit
-def _crossings(x: Floats, first: Ints, last: Ints) -> Floats:
-    """(k,) changes of sign from sample `first` to sample `last` of each frame."""
-    counted = np.empty(len(first))
-    for i in range(len(first)):
-        here, there = x[first[i] : last[i]], x[first[i] + 1 : last[i] + 1]
+def _crossings(x: Floats, sr: int, hop: int, size: int, n_frames: int) -> Floats:
+    """(n_frames,) changes of sign per second; NaN for a frame of one sample."""
+    rate, end = np.empty(n_frames), len(x) - 1
+    for i in range(n_frames):
+        begin = i * hop - size // 2
+        first, last = min(max(begin, 0), end), min(max(begin + size - 1, 0), end)
+        here, there = x[first:last], x[first + 1 : last + 1]
         crossings = 0
         for j in range(len(here)):
             crossings += (here[j] >= 0.0) != (there[j] >= 0.0)
-        counted[i] = crossings
-    return counted
+        rate[i] = crossings * sr / (last - first) if last > first else np.nan
+    return rate
 
 
-def _crossings_plain(x: Floats, first: Ints, last: Ints) -> Floats:
+def _crossings_plain(x: Floats, sr: int, hop: int, size: int, n_frames: int) -> Floats:
     """`_crossings` with whole arrays."""
     positive = x >= 0
     # The places of the crossings, in order: k if the sign changes between sample k and k + 1.
     crossings = np.flatnonzero(positive[1:] != positive[:-1])
+    begin = np.arange(n_frames) * hop - size // 2
+    first, last = np.clip([begin, begin + size - 1], 0, len(x) - 1)
     inside = np.searchsorted(crossings, last) - np.searchsorted(crossings, first)
-    return np.asarray(inside, dtype=np.float64)
+    rate: Floats = np.full(n_frames, np.nan)
+    np.divide(inside * sr, last - first, out=rate, where=last > first)
+    return rate
 
 
 def zcr(x: ArrayLike, sr: int, *, hop: float = 0.010, length: float = 0.025) -> Floats:
