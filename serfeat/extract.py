@@ -52,7 +52,7 @@ __all__ = [
 # a kill loses little. Each is a segment of the store, and two waits for the disk.
 BATCH = 32
 LARGEST_BATCH = 256
-BATCHES = 320  # a run of more than these takes larger ones
+BATCHES = 100  # a run of more than these takes larger ones
 HASHED_AT_ONCE = 256  # files whose content a worker looks at
 MANY = 2000  # files that are worth workers for that
 
