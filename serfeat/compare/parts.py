@@ -27,7 +27,8 @@ __all__ = ["clips_of", "folds_record", "tables"]
 # What is repeated of the manifest beside every prediction, so that the table can be scored alone.
 ABOUT = ("corpus", "speaker", "sex", "language", "text_id", "session")
 KEYS = ("entry", "protocol", "fold", "seed")
-CURVES = ("train_loss", "train_accuracy", "validation_uar", "validation_ccc", "seconds")
+JUDGED = ("validation_uar", "validation_war", "validation_ccc")
+CURVES = ("train_loss", "train_accuracy", *JUDGED, "seconds")
 COSTS = ("fit_s", "predict_s", "n_features", "parameters", "size_bytes")
 EXPLAINED = ("importance", "contributions", "gates")
 

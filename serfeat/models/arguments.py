@@ -68,7 +68,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         wrong.append(f"warmup is {settings['warmup']}, expected 0 or more, less than 1")
     for least, names in (
         (1, ("epochs", "batch_size", "patience", "threads", "every")),
-        (0, ("learning_rate", "validation_fraction", "clip_norm")),
+        (0, ("learning_rate", "eps", "validation_fraction", "clip_norm")),
     ):
         for name in names:
             value = settings[name]

@@ -61,7 +61,7 @@ def stackable(model: Any) -> bool:
     plain = all(getattr(model, name) is None for name in _ALONE)
     plain = plain and not (model.head_params or {}).get("lstm_units")
     plain = plain and model.selection == "last" and model.precision == "float32"
-    return plain and model.optimizer in ("adam", "adamw")
+    return plain and model.optimizer in ("adam", "adamw", "keras_adam")
 
 
 def fit_stacked(
@@ -175,6 +175,7 @@ class _Stack:
                         "train_loss": loss / len(fold.targets),
                         "train_accuracy": hits / len(fold.targets),
                         "validation_uar": None,
+                        "validation_war": None,
                         "seconds": seconds,
                     }
                 )
@@ -237,7 +238,7 @@ class _Stack:
 
     @torch.no_grad()
     def _adam(self, members: list[int], gradient: Tensor, rate: Tensor, stage: Stage) -> None:
-        """Adam with decoupled weight decay (`torch.optim.AdamW`) on the stacked weights."""
+        """One of the three Adams (`serfeat.models.optimizers`) on the stacked weights."""
         b1, b2 = stage.betas
         weights, mean, square = self.flat[members], self.mean[members], self.square[members]
         if stage.optimizer == "adam":
@@ -248,7 +249,10 @@ class _Stack:
         square = b2 * square + (1 - b2) * gradient * gradient
         self.steps[members] += 1
         t = self.steps[members]
-        root = (square / (1 - b2**t)).sqrt() + 1e-8
+        if stage.optimizer == "keras_adam":  # epsilon is added to the uncorrected root
+            root = (square.sqrt() + (1e-7 if stage.eps is None else stage.eps)) / (1 - b2**t).sqrt()
+        else:
+            root = (square / (1 - b2**t)).sqrt() + (1e-8 if stage.eps is None else stage.eps)
         weights = weights - rate / (1 - b1**t) * mean / root
         self.flat[members], self.mean[members], self.square[members] = weights, mean, square
 

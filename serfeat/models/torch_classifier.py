@@ -50,8 +50,10 @@ TIMNET_PAPER: dict[str, Any] = {
     "head": "timnet",
     "epochs": 500,
     "batch_size": 64,
+    "optimizer": "keras_adam",
     "learning_rate": 1e-3,
     "betas": (0.93, 0.98),
+    "eps": 1e-8,
     "weight_decay": 0.0,
     "label_smoothing": 0.1,
     "selection": "last",
@@ -68,7 +70,8 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
     batch_size : clips in a step.
     optimizer : ``"adamw"`` (weight decay apart from the gradient; without it, Adam), ``"adam"``,
         ``"keras_adam"`` (Keras' epsilon) or ``"sgd"``.
-    learning_rate, betas, momentum, weight_decay : of the optimiser; momentum is SGD's.
+    learning_rate, betas, eps, momentum, weight_decay : of the optimiser; momentum is SGD's, and
+        eps, in the three Adams, 1e-8 unless given, in Keras' 1e-7.
     schedule : of the learning rate: None, ``"cosine"``, or pairs [epochs, rate].
     warmup : share of the epochs in which the rate rises from 0.
     stages : a mapping for each stage of the training, with those of the settings above that are
@@ -100,7 +103,7 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
     module_ : the trained head, in evaluation mode.
     n_parameters_ : parameters of the head.
     history_ : a dict for each epoch: epoch, train_loss, train_accuracy (while training, so with
-        dropout), validation_uar (None if none is held out), seconds.
+        dropout), validation_uar and validation_war (None if none is held out), seconds.
     selected_epoch_ : the epoch whose weights were kept, from 1.
     validation_groups_ : the held-out speakers, empty unless ``"validation"``.
     task_cards_ : what turns the further tasks' outputs into predictions.
@@ -116,6 +119,7 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
         optimizer: str = "adamw",
         learning_rate: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
+        eps: float | None = None,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         schedule: str | Sequence[Sequence[float]] | None = None,
@@ -146,6 +150,7 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
             optimizer=optimizer,
             learning_rate=learning_rate,
             betas=betas,
+            eps=eps,
             momentum=momentum,
             weight_decay=weight_decay,
             schedule=schedule,
@@ -235,6 +240,9 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
                 *(t.values for t in others),
             ],
         )
+        for epoch in self.history_:
+            epoch.setdefault("validation_uar", None)
+            epoch.setdefault("validation_war", None)
         self.classes_ = classes
         self.validation_groups_ = speakers
         self.task_cards_ = {task.name: task.card for task in others}
@@ -351,10 +359,16 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
                 )
             judged = as_clips(self, oracle[0], training=False)
             truth = np.searchsorted(classes, np.asarray(oracle[1]))
-        return lambda module: _uar(module, judged, truth, self.batch_size)
+        return lambda module: _recalls(module, judged, truth, self.batch_size)
 
 
-def _uar(module: nn.Module, clips: Sequences, targets: Ints, batch_size: int) -> float:
-    """Mean recall over the classes that the clips have."""
+def _recalls(
+    module: nn.Module, clips: Sequences, targets: Ints, batch_size: int
+) -> dict[str, float]:
+    """Mean recall over the classes that the clips have, and the share of right answers."""
     predicted = logits(module, clips, batch_size).argmax(1).numpy()
-    return float(recall_score(targets, predicted, labels=np.unique(targets), average="macro"))
+    classes = np.unique(targets)
+    return {
+        "validation_uar": float(recall_score(targets, predicted, labels=classes, average="macro")),
+        "validation_war": float(np.mean(predicted == targets)),
+    }

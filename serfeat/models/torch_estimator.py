@@ -48,6 +48,7 @@ class TorchEstimator(BaseEstimator):
         optimizer: str = "adamw",
         learning_rate: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
+        eps: float | None = None,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         schedule: str | Sequence[Sequence[float]] | None = None,
@@ -73,6 +74,7 @@ class TorchEstimator(BaseEstimator):
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.betas = betas
+        self.eps = eps
         self.momentum = momentum
         self.weight_decay = weight_decay
         self.schedule = schedule
@@ -100,7 +102,7 @@ class TorchEstimator(BaseEstimator):
         sizes: Mapping[str, int],
         objective: Callable[[torch.device], Objective],
         *,
-        score: Callable[[nn.Module], float] | None,
+        score: Callable[[nn.Module], Mapping[str, float]] | None,
         identity: Any,
     ) -> None:
         """Build the module and train it on `rows` of `clips`.
@@ -109,7 +111,7 @@ class TorchEstimator(BaseEstimator):
         ----------
         sizes : outputs of every task, the main one first.
         objective : ``objective(device)``, its targets on that device.
-        score : judges the module after every epoch.
+        score : judges the module after every epoch; see `train`.
         identity : of the targets, for the checkpoint.
         """
         self.__dict__.pop("module_", None)  # of an earlier fit; a failed one must not look fitted
@@ -157,8 +159,8 @@ class TorchEstimator(BaseEstimator):
     def _stages(self) -> list[Stage]:
         """The stages, each with the estimator's settings where it has none of its own."""
         names = (
-            *("epochs", "batch_size", "optimizer", "learning_rate", "betas", "momentum"),
-            *("weight_decay", "schedule", "warmup"),
+            *("epochs", "batch_size", "optimizer", "learning_rate", "betas", "eps"),
+            *("momentum", "weight_decay", "schedule", "warmup"),
         )
         common = {name: getattr(self, name) for name in names}
         for stage in self.stages or ():

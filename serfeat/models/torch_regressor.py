@@ -61,6 +61,7 @@ class TorchRegressor(RegressorMixin, TorchEstimator):
         optimizer: str = "adamw",
         learning_rate: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
+        eps: float | None = None,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         schedule: str | Sequence[Sequence[float]] | None = None,
@@ -87,6 +88,7 @@ class TorchRegressor(RegressorMixin, TorchEstimator):
             optimizer=optimizer,
             learning_rate=learning_rate,
             betas=betas,
+            eps=eps,
             momentum=momentum,
             weight_decay=weight_decay,
             schedule=schedule,
@@ -167,7 +169,7 @@ class TorchRegressor(RegressorMixin, TorchEstimator):
             identity=[scaled.numpy(), judged],
         )
         for epoch in self.history_:
-            epoch["validation_ccc"] = epoch.pop("validation_uar", None)
+            epoch.setdefault("validation_ccc", None)
         return self
 
     def __sklearn_tags__(self) -> Any:
@@ -210,7 +212,8 @@ class TorchRegressor(RegressorMixin, TorchEstimator):
     def _score(self, clips: Sequences, truth: torch.Tensor) -> Any:
         """Return the function that judges an epoch: the mean concordance."""
 
-        def concordance(module: nn.Module) -> float:
-            return 1 - float(ccc_loss(logits(module, clips, self.batch_size), truth))
+        def concordance(module: nn.Module) -> dict[str, float]:
+            off = float(ccc_loss(logits(module, clips, self.batch_size), truth))
+            return {"validation_ccc": 1 - off}
 
         return concordance

@@ -60,7 +60,7 @@ class Stage:
     Parameters
     ----------
     epochs, batch_size : passes over the clips; clips in a step.
-    optimizer, learning_rate, betas, momentum, weight_decay : see `make_optimizer`.
+    optimizer, learning_rate, betas, eps, momentum, weight_decay : see `make_optimizer`.
     schedule : of the learning rate. None: constant. ``"cosine"``: down to 0. A list of [epochs,
         rate] pairs, as papers print it: so many epochs at each rate.
     warmup : share of the steps in which the rate rises from 0.
@@ -71,6 +71,7 @@ class Stage:
     optimizer: str = "adamw"
     learning_rate: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
+    eps: float | None = None
     momentum: float = 0.0
     weight_decay: float = 0.0
     schedule: str | Sequence[Sequence[float]] | None = None
@@ -118,7 +119,7 @@ def train(
     stages: Sequence[Stage],
     *,
     seed: int,
-    score: Callable[[nn.Module], float] | None = None,
+    score: Callable[[nn.Module], Mapping[str, float]] | None = None,
     patience: int | None = None,
     clip_norm: float | None = None,
     half: bool = False,
@@ -137,7 +138,8 @@ def train(
     objective : what is minimised.
     stages : one after the other; the module's ``stage(i)`` is called before each, if it has one.
     seed : of the order of the clips (weights and dropout draw from torch's present random state).
-    score : judges the module after every epoch, higher is better; its best epoch is kept.
+    score : judges the module after every epoch: names and values for the history, the first of
+        which, higher being better, says whose weights are kept.
     patience : stop after that many epochs without a better score.
     clip_norm : largest norm of the gradient.
     half : multiply in bfloat16 where that is safe (GPU).
@@ -171,6 +173,7 @@ def train(
             parameters,
             learning_rate=stage.learning_rate,
             betas=stage.betas,
+            eps=stage.eps,
             weight_decay=stage.weight_decay,
             momentum=stage.momentum,
         )
@@ -192,7 +195,8 @@ def train(
                 rng=rng, clip_norm=clip_norm, half=half, augmentation=augmentation, room=room,
             )  # fmt: skip
             _refuse_divergence(module, loss, epoch)
-            value = None if score is None else score(module)
+            judged = {} if score is None else score(module)
+            value = next(iter(judged.values()), None)
             if value is not None and value > state.best_score:
                 state.best_score, state.best_epoch = value, epoch
                 state.best = {k: v.clone() for k, v in module.state_dict().items()}
@@ -201,7 +205,7 @@ def train(
                     "epoch": epoch,
                     "train_loss": loss,
                     "train_accuracy": accuracy,
-                    "validation_uar": value,
+                    **judged,
                     "seconds": time.perf_counter() - start,
                 }
             )

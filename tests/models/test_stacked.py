@@ -52,7 +52,7 @@ def _folds():
 
 
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("optimizer", ["adamw", "adam"])
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "keras_adam"])
 def test_three_folds_at_once_are_three_folds(head, optimizer):
     """Same losses and predictions as `fit`, fold by fold.
 

@@ -158,7 +158,9 @@ def test_a_training_that_patience_ended_is_over(tmp_path, monkeypatch, stages):
     had one more and its best epoch, perhaps, was another; in a stage, one more before the next.
     """
     scores = iter([0.1, 0.9, *[0.5] * 40])
-    monkeypatch.setattr(torch_classifier, "_uar", lambda *args: next(scores))
+    monkeypatch.setattr(
+        torch_classifier, "_recalls", lambda *args: {"validation_uar": next(scores)}
+    )
     X, y, speakers = _frames()
     settings = {"epochs": 20, "stages": stages, "selection": "validation", "patience": 2}
     file = tmp_path / "training.ckpt"
@@ -432,3 +434,30 @@ def test_half_precision_learns():
     X, y, _ = _frames()
     model = TorchClassifier("mlp", {"pooling": "mean_std"}, epochs=25, learning_rate=5e-3)
     assert model.set_params(precision="bfloat16").fit(X, y).score(X, y) > 0.8
+
+
+def test_the_history_has_recall_and_accuracy_of_the_judged_clips():
+    """Of unequal classes they differ; catches one in the place of the other."""
+    rng = np.random.default_rng(1)
+    X, y = rng.standard_normal((60, 8)), np.array(CLASSES)[np.arange(60) % 3]
+    other, truth = rng.standard_normal((20, 8)), np.array(CLASSES)[[0] * 14 + [1] * 4 + [2] * 2]
+    model = TorchClassifier("mlp", epochs=4, learning_rate=1e-2, selection="test_oracle")
+    model.fit(X, y, oracle=(other, truth))
+    chosen = model.history_[model.selected_epoch_ - 1]
+    right = model.predict(other) == truth
+    assert chosen["validation_war"] == pytest.approx(right.mean())
+    recalls = [right[truth == c].mean() for c in CLASSES]
+    assert chosen["validation_uar"] == pytest.approx(np.mean(recalls))
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "keras_adam"])
+def test_the_epsilon_reaches_the_optimiser(optimizer):
+    """Beside a large one every step is next to nothing."""
+    X, y = np.random.default_rng(0).standard_normal((30, 8)), np.array(CLASSES)[np.arange(30) % 3]
+    usual, still = (
+        TorchClassifier("mlp", epochs=8, optimizer=optimizer, learning_rate=1e-2, eps=eps).fit(X, y)
+        for eps in (None, 1e6)
+    )
+    falls = [m.history_[0]["train_loss"] - m.history_[-1]["train_loss"] for m in (usual, still)]
+    assert falls[0] > 0.1
+    assert falls[0] > 3 * abs(falls[1])
