@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from pathlib import Path
 
@@ -164,14 +165,14 @@ def test_librosas_numbers_are_ours() -> None:
 
 
 def test_librosas_lpc_is_burgs() -> None:
-    """Against our Burg method. Seen to fail with the inverse filter's sign, and with a power in the
-    decibels of an amplitude."""
+    """Against our Burg method. Seen to fail with the inverse filter's sign, with a power in the
+    decibels of an amplitude, and without pre-emphasis."""
     needs("librosa")
     from serfeat.lld import lpc
 
     x = glide() + 0.01 * np.random.default_rng(5).standard_normal(len(glide()))
     theirs = BACKENDS["librosa"]["lpc"](ShortTime(x, SR))[3:-3]
-    model = lpc(x, SR, order=12, method="burg")
+    model = lpc(x, SR, order=12, method="burg", preemphasis=0.97)
     np.testing.assert_allclose(theirs[:, :12], model.coefficients[3:-3], atol=1e-6)
     np.testing.assert_allclose(theirs[:, 12], 20 * np.log10(model.gain[3:-3]), atol=1.0)
 
@@ -269,6 +270,13 @@ def test_every_backend_fits_the_classic_set(backend: str, level: str) -> None:
     assert values.shape[1] == len(features.columns(level))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_descriptor_of_a_backend_travels_to_a_worker(backend: str) -> None:
+    """Catches one made of a function inside another: `extract` could not hand it on."""
+    for descriptor in BACKENDS[backend].values():
+        assert pickle.loads(pickle.dumps(descriptor)) == descriptor
+
+
 def test_extract_with_a_backend(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -281,6 +289,8 @@ def test_extract_with_a_backend(
     command = ["extract", str(wav), "--features", "prosody", "-o", str(out), "--backend"]
     assert main([*command, "praat"]) == 0
     assert "GPL-3.0-or-later (Praat)" in Path(f"{out}.json").read_text()
+    hnr = ["extract", str(wav), "--features", "f0,hnr", "-o", str(out), "--backend", "opensmile"]
+    assert main(hnr) == 0
     monkeypatch.delenv(opensmile.CONSENT)
     capsys.readouterr()
     assert main([*command, "opensmile"]) == 2

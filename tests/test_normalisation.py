@@ -285,6 +285,41 @@ def test_unscaled_frames_keep_their_units() -> None:
     assert scaled.transform(clips).shape == plain.transform(clips).shape
 
 
+@pytest.mark.parametrize("way", PREPARATIONS)
+def test_samples_of_a_waveform_stay_as_they_are(way: str) -> None:
+    """Zeros stay zeros, a constant column stays, what stands behind the samples is prepared."""
+    rng = np.random.default_rng(0)
+    frames = rng.normal(3.0, 2.0, (40, 6))
+    frames[:, :4] = 0.1 * (frames[:, :4] - 3.0)
+    frames[30:, :4] = frames[:, 2] = 0.0
+    clips = Sequences.of([frames[:25], frames[25:]])
+    ready = FramePreparation(way, n_samples=4).fit(clips).transform(clips).values
+    np.testing.assert_array_equal(ready[:, :4], clips.values[:, :4])
+    other = FramePreparation(way).fit(clips).transform(clips).values
+    np.testing.assert_allclose(ready[:, 4:6], other[:, -2:], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["am_resnet", "amrwc"])
+def test_silence_behind_a_waveform_changes_no_answer(name: str) -> None:
+    """Through the whole pipeline. Failed while the samples were z-scored: no zero was left."""
+    rng = np.random.default_rng(0)
+    beside = 3 * (name == "amrwc")
+    clips = [0.1 * rng.normal(size=(rng.integers(30, 50), 160 + beside)) for _ in range(8)]
+    for clip in clips:
+        clip[:, :160] += 0.05  # no offset of the training clips may be taken off
+        clip[10:14, :160] = 0.0
+    y = np.array(["anger", "joy"] * 4)
+    settings = {"n_encoder": beside} if beside else {}
+    model = make_model(name, n_samples=160, epochs=1, width=4, strides=(4, 4, 4), **settings)
+    model = fit(model, Sequences.of(clips), y, np.array(list("aabbccdd")))
+    silence = np.zeros((25, 160 + beside))
+    silence[:, 160:] = 2.0  # whatever the encoder says of it
+    longer = Sequences.of([np.concatenate([clip, silence]) for clip in clips])
+    np.testing.assert_allclose(
+        model.predict_proba(longer), model.predict_proba(Sequences.of(clips)), atol=1e-5
+    )
+
+
 def test_models_without_scaling_differ() -> None:
     """A column in thousands decides the distances of a nearest neighbour."""
     rng = np.random.default_rng(0)

@@ -123,15 +123,11 @@ def _loudness(st: ShortTime) -> Floats:
     return _egemaps(st, SHORT)["Loudness"][:, None]
 
 
-def _voice(column: str) -> Callable[[ShortTime], Floats]:
-    """Make the function of a column that openSMILE sets to 0 where the frame is unvoiced."""
-
-    def compute(st: ShortTime) -> Floats:
-        found = _egemaps(st, LONG)
-        voiced = found["F0semitoneFrom27.5Hz"] > 0
-        return np.where(voiced, found[column], np.nan)[:, None]
-
-    return compute
+def _voice(st: ShortTime, *, column: str) -> Floats:
+    """(n_frames, 1) of a column that openSMILE sets to 0 where the frame is unvoiced."""
+    found = _egemaps(st, LONG)
+    voiced = found["F0semitoneFrom27.5Hz"] > 0
+    return np.where(voiced, found[column], np.nan)[:, None]
 
 
 def _zcr(st: ShortTime) -> Floats:
@@ -175,10 +171,11 @@ def _tagged(
     name: str,
     columns: tuple[str, ...],
     unit: str | tuple[str, ...],
-    compute: Callable[[ShortTime], Floats],
+    compute: Callable[..., Floats],
     summary: str,
     source: str,
     undefined: str = "never",
+    **params: str,
 ) -> Descriptor:
     """Make a descriptor with openSMILE's licence."""
     return Descriptor(
@@ -189,6 +186,7 @@ def _tagged(
         source=f"openSMILE, {source}",
         compute=compute,
         undefined=undefined,
+        params=params,
         licence=opensmile.LICENCE,
     )
 
@@ -225,10 +223,11 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         "hnr",
         ("hnr_acf_opensmile_db",),
         "dB",
-        _voice("HNRdBACF"),
+        _voice,
         "autocorrelation at the period over the rest (no window correction: below about 13 dB)",
         "eGeMAPSv02",
         "unvoiced frames",
+        column="HNRdBACF",
     ),
     _tagged(
         "loudness",
@@ -242,19 +241,21 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         "jitter",
         ("jitter_local_opensmile",),
         "1",
-        _voice("jitterLocal"),
+        _voice,
         "local jitter of every frame",
         "eGeMAPSv02",
         "unvoiced frames",
+        column="jitterLocal",
     ),
     _tagged(
         "shimmer",
         ("shimmer_local_opensmile_db",),
         "dB",
-        _voice("shimmerLocaldB"),
+        _voice,
         "local shimmer of every frame",
         "eGeMAPSv02",
         "unvoiced frames",
+        column="shimmerLocaldB",
     ),
     _tagged("zcr", ("zcr_per_s",), "1/s", _zcr, "zero crossings per second", "cMZcr, 25 ms"),
     _tagged(

@@ -387,7 +387,8 @@ def _made(name: str, params: Mapping[str, Any], seed: int, task: Task) -> Pipeli
         last.set_params(seed=seed)
     verb = "classify" if task == "classification" else "regress"
     if model.level == "lld":
-        return Pipeline([("prepare", FramePreparation(way)), (verb, last)])
+        prepare = FramePreparation(way, n_samples=int(settings.get("n_samples") or 0))
+        return Pipeline([("prepare", prepare), (verb, last)])
     return Pipeline([*table_steps(way), (verb, last)])
 
 

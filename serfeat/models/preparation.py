@@ -8,7 +8,9 @@ take NaN itself, and then would compete under other rules.
 A network that was published without any of this, or that reads columns by their place (the samples
 of a waveform, an encoder's values), says so: ``"scaled"`` imputes and z-scores and leaves every
 column where it is, ``"plain"`` only imputes. ``"unscaled"`` is the standard without the z-scores,
-and `WITHOUT_SCALING` says what takes the place of each where a comparison normalises nothing.
+and `WITHOUT_SCALING` says what takes the place of each where a comparison normalises nothing. The
+samples of a waveform are never scaled, whatever the way: a sample of exactly 0 is silence, and the
+mean of a column of them is none of their business.
 """
 
 from __future__ import annotations
@@ -61,6 +63,7 @@ class FramePreparation(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     way : one of `PREPARATIONS`.
+    n_samples : the first columns that are samples of a waveform, and stay as they are.
 
     Attributes
     ----------
@@ -70,8 +73,9 @@ class FramePreparation(TransformerMixin, BaseEstimator):
     mean_, scale_ : (kept + m,) of the prepared training frames.
     """
 
-    def __init__(self, way: str = "standard") -> None:
+    def __init__(self, way: str = "standard", n_samples: int = 0) -> None:
         self.way = way
+        self.n_samples = n_samples
 
     def fit(self, X: Sequences, y: Any = None) -> FramePreparation:  # noqa: ARG002
         """Learn medians, means and standard deviations of the frames of `X`.
@@ -81,7 +85,7 @@ class FramePreparation(TransformerMixin, BaseEstimator):
         self.n_features_in_ = X.shape[1]
         # Read once where they fit; a choice of clips is not copied again for every piece.
         source = X if X.large else Sequences(X.values, X.offsets)
-        learnt = [_learn(source, *piece, self.way) for piece in _pieces(X)]
+        learnt = [_learn(source, *piece, self.way, self.n_samples) for piece in _pieces(X)]
         median, missing, keep, shown, absent = zip(*learnt, strict=True)
         self.median_ = np.concatenate(median)
         self.missing_ = np.flatnonzero(np.concatenate(missing))
@@ -122,8 +126,8 @@ def _pieces(X: Sequences) -> list[tuple[int, int]]:
     return list(zip(cuts, [*cuts[1:], k], strict=True))
 
 
-def _learn(X: Sequences, first: int, end: int, way: str) -> tuple[Any, ...]:
-    """Statistics of some columns.
+def _learn(X: Sequences, first: int, end: int, way: str, n_samples: int) -> tuple[Any, ...]:
+    """Statistics of some columns; of the first `n_samples` of all, those that change nothing.
 
     Returns
     -------
@@ -138,7 +142,9 @@ def _learn(X: Sequences, first: int, end: int, way: str) -> tuple[Any, ...]:
     median = np.nanmedian(values, axis=0)
     varies = np.nanmax(values, axis=0) > np.nanmin(values, axis=0)
     standard = way in _STANDARD
-    missing, keep = undefined.any(axis=0) & standard, varies | (not standard)
+    samples = np.arange(first, end) < n_samples
+    missing = undefined.any(axis=0) & standard & ~samples
+    keep = varies | (not standard) | samples
     if way not in _SCALED:
         neutral = [np.stack([np.zeros(n.sum()), np.ones(n.sum())]) for n in (keep, missing)]
         return median, missing, keep, *neutral
@@ -148,4 +154,5 @@ def _learn(X: Sequences, first: int, end: int, way: str) -> tuple[Any, ...]:
         values = np.concatenate([values[:, keep], absent], axis=1)
     found = np.stack([values.mean(axis=0), values.std(axis=0)])
     count = int(keep.sum())
+    found[:, np.flatnonzero(samples[keep])] = [[0.0], [1.0]]
     return median, missing, keep, found[:, :count], found[:, count:]

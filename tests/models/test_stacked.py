@@ -62,7 +62,7 @@ def test_three_folds_at_once_are_three_folds(head, optimizer):
     Xs, ys = _folds()
     settings = {
         "epochs": 4, "batch_size": 8, "learning_rate": 5e-3, "label_smoothing": 0.1,
-        "weight_decay": 0.01, "class_weight": "balanced", "optimizer": optimizer,
+        "weight_decay": 0.01, "class_weight": "balanced", "optimizer": optimizer, "eps": 1e-3,
         "schedule": "cosine",
     }  # fmt: skip
     ys[1][:5] = "fear"
