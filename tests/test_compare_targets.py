@@ -203,10 +203,10 @@ def test_no_version_of_a_clip_chooses_the_epoch(
     Seen to catch: three times as many clips judged, two thirds of them with noise.
     """
     judged = []
-    original = torch_classifier._uar
+    original = torch_classifier._recalls
     monkeypatch.setattr(
         torch_classifier,
-        "_uar",
+        "_recalls",
         lambda module, clips, *rest: judged.append(len(clips)) or original(module, clips, *rest),
     )
     augment = {"copies": 2, "noise": [10, 20]}

@@ -26,6 +26,12 @@ from serfeat.normalisation import (
 )
 from serfeat.sequences import Sequences
 
+OFF: dict[str, dict[str, object]] = {
+    "mlp": {"selection": "last"},
+    "xgb": {"patience": None},
+    "timnet": {"selection": "last"},
+}
+
 
 def corpus(counts: list[list[int]]) -> pd.DataFrame:
     """Rows with ``counts[s][c]`` clips of emotion c by speaker s."""
@@ -318,6 +324,35 @@ def test_silence_behind_a_waveform_changes_no_answer(name: str) -> None:
     np.testing.assert_allclose(
         model.predict_proba(longer), model.predict_proba(Sequences.of(clips)), atol=1e-5
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("mlp", {"selection": "validation", "epochs": 1, "hidden": (4,)}),
+        ("xgb", {"patience": 2, "n_estimators": 3}),
+        ("timnet", {"selection": "validation", "epochs": 1, "filters": 4, "n_dilations": 2}),
+    ],
+)
+@pytest.mark.parametrize("given", [False, True])
+def test_rows_that_judge_take_no_part_in_means(name: str, params: dict, given: bool) -> None:
+    """Neither drawn speakers nor rows that are set apart; failed while all rows were scaled by."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 5)), np.array(["anger", "joy"] * 20)
+    speakers = np.repeat(list("abcde"), 8)
+    validation = speakers == "c" if given else None
+    frames = MODELS[name].level == "lld"
+    rows = Sequences.of([row[None, :] for row in X]) if frames else X
+    model = fit(make_model(name, **params), rows, y, speakers, validation=validation)
+    last = model.steps[-1][1]
+    apart = last.apart(y, speakers, validation=validation)[0]
+    assert apart.sum() == 8
+    assert not given or (apart == validation).all()
+    mean = model.named_steps["prepare" if frames else "scale"].mean_
+    np.testing.assert_allclose(mean, X[~apart].mean(axis=0), rtol=1e-6)
+    whole = fit(make_model(name, **{**params, **OFF[name]}), rows, y, speakers)
+    mean = whole.named_steps["prepare" if frames else "scale"].mean_
+    np.testing.assert_allclose(mean, X.mean(axis=0), rtol=1e-6)
 
 
 def test_models_without_scaling_differ() -> None:

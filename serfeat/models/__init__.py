@@ -476,7 +476,13 @@ def fit(
         if word not in takes:
             raise ModelError(f"{type(classifier).__name__} cannot use {word}", code="bad-parameter")
         extra[word] = value
-    prepared = pipeline[:-1].fit_transform(X, y)
+    apart = (
+        classifier.apart(y, **about)[0] if hasattr(classifier, "apart") else np.zeros(1, dtype=bool)
+    )
+    if apart.any():  # what judges a training takes no part in it, by no mean or deviation either
+        prepared = pipeline[:-1].fit(X[~apart], np.asarray(y)[~apart]).transform(X)
+    else:
+        prepared = pipeline[:-1].fit_transform(X, y)
     if oracle is not None:
         extra["oracle"] = (pipeline[:-1].transform(oracle[0]), oracle[1])
     classifier.fit(prepared, y, **extra)

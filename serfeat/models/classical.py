@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from serfeat.errors import MissingExtraError, ModelError
 from serfeat.models.arguments import held_out_clips
-from serfeat.types import Floats, Ints
+from serfeat.types import Bools, Floats, Ints
 
 __all__ = ["BoostedTrees", "NearestNeighbours", "SupportVectors"]
 
@@ -287,10 +287,7 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         if self.patience is None:
             self.booster_ = xgboost.train(settings, rows(slice(None)), self.n_estimators)
             return self
-        held_out, judged, _ = held_out_clips(
-            codes, groups, fraction=self.validation_fraction, seed=self.seed,
-            recorded=recorded, validation=validation,
-        )  # fmt: skip
+        held_out, judged, _ = self.apart(y, groups, recorded=recorded, validation=validation)
         booster = xgboost.train(
             {**settings, "eval_metric": "mlogloss"},
             rows(~held_out),
@@ -301,6 +298,24 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         )
         self.booster_ = booster[: booster.best_iteration + 1]
         return self
+
+    def apart(
+        self, y: Any, groups: Any = None, *, recorded: int | None = None, validation: Any = None
+    ) -> tuple[Bools, Bools, list[Any]]:
+        """Find the rows that `fit`, given the same, does not learn from; none without `patience`.
+
+        Returns
+        -------
+        See `held_out_clips`.
+        """
+        if self.patience is None:
+            none = np.zeros(len(y), dtype=bool)
+            return none, none, []
+        codes = np.unique(np.asarray(y), return_inverse=True)[1]
+        return held_out_clips(
+            codes, groups, fraction=self.validation_fraction, seed=self.seed,
+            recorded=recorded, validation=validation,
+        )  # fmt: skip
 
     def predict_proba(self, X: Any) -> Floats:
         """(n, classes) probabilities."""

@@ -34,7 +34,6 @@ from serfeat.models.arguments import (
     as_proportions,
     check_settings,
     class_weights,
-    held_out_clips,
 )
 from serfeat.models.batches import as_clips, logits, outputs
 from serfeat.models.objectives import Classification, MultiTask, Objective
@@ -218,14 +217,9 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
                 code="one-class",
             )
         shares = as_proportions(proportions, len(clips), len(classes))
-        held_out: Bools = np.zeros(len(targets), dtype=bool)
-        judged = held_out
-        speakers: list[Any] = []
-        if self.selection == "validation":
-            held_out, judged, speakers = held_out_clips(
-                targets, groups, fraction=self.validation_fraction, seed=self.seed,
-                recorded=recorded, validation=validation,
-            )  # fmt: skip
+        held_out, judged, speakers = self.apart(
+            labels, groups, recorded=recorded, validation=validation
+        )
         others = read_tasks(self.tasks, tasks, ~held_out)
         weights = class_weights(self.class_weight, labels[~held_out], classes)
         self._fit_module(
@@ -247,6 +241,9 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
         self.validation_groups_ = speakers
         self.task_cards_ = {task.name: task.card for task in others}
         return self
+
+    def _codes(self, y: Any) -> Ints:
+        return np.unique(np.asarray(y), return_inverse=True)[1]
 
     def predict_proba(self, X: Any) -> Floats:
         """(n, n_classes) probabilities, columns in the order of `classes_`."""

@@ -19,7 +19,6 @@ from serfeat.errors import ModelError, did_you_mean
 from serfeat.models.arguments import (
     as_targets,
     check_settings,
-    held_out_clips,
     target_scale,
 )
 from serfeat.models.batches import as_clips, logits
@@ -28,7 +27,7 @@ from serfeat.models.objectives import Regression
 from serfeat.models.tasks import MEASURES
 from serfeat.models.torch_estimator import TorchEstimator
 from serfeat.sequences import Sequences
-from serfeat.types import Bools, Floats
+from serfeat.types import Floats, Ints
 
 __all__ = ["TorchRegressor"]
 
@@ -36,7 +35,8 @@ __all__ = ["TorchRegressor"]
 class TorchRegressor(RegressorMixin, TorchEstimator):
     """Train a head on functionals (2-D array) or on frames (`Sequences`), one output per target.
 
-    Targets are z-scored by those of the training clips inside, and given back on their own scale.
+    Targets are z-scored by those of the training clips inside, and given back on their own scale;
+    with ``activation = "tanh"`` of a head they are taken as they are, within -1 and 1.
 
     Parameters
     ----------
@@ -138,15 +138,12 @@ class TorchRegressor(RegressorMixin, TorchEstimator):
             raise did_you_mean("loss", str(self.loss), MEASURES, where=f"head {self.head}")
         clips = as_clips(self, X, training=True)
         targets = self._targets(y, len(clips))
-        held_out: Bools = np.zeros(len(clips), dtype=bool)
-        judged = held_out
+        held_out, judged, speakers = self.apart(
+            targets, groups, recorded=recorded, validation=validation
+        )
         if self.selection == "validation":
-            one_class = np.zeros(len(clips), dtype=np.int64)
-            held_out, judged, self.validation_groups_ = held_out_clips(
-                one_class, groups, fraction=self.validation_fraction, seed=self.seed,
-                recorded=recorded, validation=validation,
-            )  # fmt: skip
-        self.mean_, self.scale_ = target_scale(np.where(held_out[:, None], np.nan, targets))
+            self.validation_groups_ = speakers
+        self.mean_, self.scale_ = self._target_scale(np.where(held_out[:, None], np.nan, targets))
         scaled = torch.from_numpy(((targets - self.mean_) / self.scale_).astype(np.float32))
         score = None
         if self.selection == "validation":
@@ -171,6 +168,9 @@ class TorchRegressor(RegressorMixin, TorchEstimator):
         for epoch in self.history_:
             epoch.setdefault("validation_ccc", None)
         return self
+
+    def _codes(self, y: Any) -> Ints:
+        return np.zeros(len(y), dtype=np.int64)  # one class, so to say: any speaker can be spared
 
     def __sklearn_tags__(self) -> Any:
         """Say that y may have several columns."""
@@ -208,6 +208,21 @@ class TorchRegressor(RegressorMixin, TorchEstimator):
         values = as_targets(y, n, estimator=type(self).__name__)
         self._flat = np.asarray(y).ndim == 1
         return values
+
+    def _target_scale(self, targets: Floats) -> tuple[Floats, Floats]:
+        """Means and deviations; a head that ends in a tanh has the scale of its targets itself."""
+        mean, scale = target_scale(targets)
+        if (self.head_params or {}).get("activation") != "tanh":
+            return mean, scale
+        largest = float(np.nanmax(np.abs(targets)))
+        if largest > 1:
+            raise ModelError(
+                f"targets up to {largest:g} in magnitude, and a tanh gives -1 to 1",
+                where=f"head {self.head}",
+                code="bad-targets",
+                fix="leave activation at 'none', or scale the targets",
+            )
+        return np.zeros_like(mean), np.ones_like(scale)
 
     def _score(self, clips: Sequences, truth: torch.Tensor) -> Any:
         """Return the function that judges an epoch: the mean concordance."""
