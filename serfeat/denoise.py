@@ -231,6 +231,7 @@ PREPARATIONS: dict[str, Preparation] = {
             summary="silence set to zero by maximum amplitude difference detection",
             source="Li & Zhang 2025, eq. 1-2; the rule for the threshold is ours",
             apply=_muted,
+            version=2,
         ),
     )
 }

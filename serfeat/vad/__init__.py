@@ -234,12 +234,13 @@ def madd(
     factor : f; the paper does not give it.
     rule : ``"paper"`` compares d with ``f * min d``, as printed, which finds nothing in a recording
         with one stretch of digital silence; ``"quantile"`` (ours) compares it with
-        ``max(f * 10th percentile of d, 2 % of the spread of the clip)``.
+        ``max(f * 10th percentile of d, 2 % of the spread of the clip)``, both without the digital
+        silence before and after the recording: how much of it there is changes nothing.
 
     Returns
     -------
     Muted. Where nothing is above the threshold there is nothing to tell speech from, and all
-    samples count as speech: the mask is never empty.
+    samples count as speech, but for digital silence around them: the mask is never empty.
 
     Raises
     ------
@@ -265,13 +266,20 @@ def madd(
     centre, count = size // 2, len(signal) - size + 1
     highest = scipy.ndimage.maximum_filter1d(signal, size)
     spread = (highest - scipy.ndimage.minimum_filter1d(signal, size))[centre:][:count]
+    first, last = 0, len(signal)
     if rule == "paper":
-        threshold = factor * spread.min()
+        loud = spread >= factor * spread.min()
     else:
-        threshold = max(factor * np.percentile(spread, 10), 0.02 * np.ptp(signal))
-    loud = spread >= threshold
+        sounding = np.flatnonzero(signal)
+        first, last = (sounding[0], sounding[-1] + 1) if len(sounding) else (first, last)
+        inside = slice(first, max(last - size, first) + 1)  # windows of the recording itself
+        least = factor * np.percentile(spread[inside], 10)
+        loud = np.zeros(count, dtype=np.bool_)
+        loud[inside] = spread[inside] >= max(least, 0.02 * np.ptp(signal[first:last]))
     if not loud.any() or not np.ptp(signal):
-        return Muted(signal.copy(), np.ones(len(signal), dtype=np.bool_))
+        speech = np.zeros(len(signal), dtype=np.bool_)
+        speech[first:last] = True
+        return Muted(signal.copy(), speech)
     # Sample n is under the windows n - size + 1 ... n: count the loud ones among them.
     total = np.concatenate([[0], np.cumsum(loud)])
     n = np.arange(len(signal))

@@ -9,7 +9,15 @@ import pytest
 import scipy.signal
 
 from serfeat.errors import FeatureError, UnknownNameError
-from serfeat.lld.formants import CANDIDATES, DESCRIPTORS, choose_ceiling, formants, track
+from serfeat.lld.formants import (
+    CANDIDATES,
+    CEILINGS,
+    DESCRIPTORS,
+    REFERENCES,
+    choose_ceiling,
+    formants,
+    track,
+)
 from serfeat.shorttime import ShortTime
 from serfeat.signal.resonances import Method, Resonances, resonances
 
@@ -189,6 +197,20 @@ def test_track_repairs_the_numbering() -> None:
     assert np.isfinite(tracked.bandwidth[np.isfinite(expected)]).all()
 
 
+def test_what_a_track_costs() -> None:
+    """A kHz off the reference costs as much as a bandwidth of the whole frequency.
+
+    F2 at 1650 Hz is the reference's neighbour and wide, at 2050 Hz 0.4 off and narrow. Catches
+    costs of 0.3 or 0 in place of 1 for either.
+    """
+    references = np.array(REFERENCES[:2])
+    for width, chosen in ((500.0, 1650.0), (900.0, 2050.0)):
+        frequency = np.tile([references[0], 1650.0, 2050.0, np.nan, np.nan], (6, 1))
+        bandwidth = np.tile([50.0, width, 50.0, np.nan, np.nan], (6, 1))
+        tracked = track(Resonances(frequency, bandwidth), 2)
+        assert tracked.frequency[:, 1].tolist() == [chosen] * 6, (width, chosen)
+
+
 def test_track_of_nothing() -> None:
     nothing = Resonances(np.full((3, 5), np.nan), np.full((3, 5), np.nan))
     assert np.isnan(track(nothing, 2).frequency).all()
@@ -203,6 +225,7 @@ def test_ceilings() -> None:
     assert choose_ceiling(low) in CANDIDATES
     assert choose_ceiling(low) < choose_ceiling(high)
     assert choose_ceiling(ShortTime(np.zeros(1600), 16000)) == 5500
+    assert CEILINGS == {"male": 5000.0, "female": 5500.0, "child": 8000.0}  # Praat's manual
     x = vowel("a", 110.0, 16000)
     np.testing.assert_array_equal(
         formants(x, 16000, ceiling="male"), formants(x, 16000, ceiling=5000.0)

@@ -195,6 +195,14 @@ def test_a_closure_is_no_pause() -> None:
 CONTOUR = np.array([40, 50, 60, 58, 61, 50, 57, 52, 70, 66, 34, 36, 30, 63, 63, 40], float)
 
 
+@pytest.mark.parametrize(("depth", "heard"), [(24.0, True), (26.0, False)])
+def test_a_nucleus_is_less_than_25_db_below_the_loud_frames(depth: float, heard: bool) -> None:
+    """Catches 20 dB, the default of later versions of the script."""
+    contour = np.full(400, 20.0)
+    contour[100:120], contour[300:320] = 80.0, 80.0 - depth
+    assert (300 in syllable_nuclei(contour, np.ones(400, dtype=bool))) == heard
+
+
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
