@@ -9,7 +9,7 @@ From file to numbers, CPU seconds of one thread (user + system): every contender
 itself. They take turns every 16 files, three times over, each time beginning with another one, and
 the quickest of the three counts: what else the machine does slows some of them more than others.
 The ratios hold where the absolute times depend on the machine. The second table says where our time
-goes.
+goes, the third whether a frame of a long recording costs what one of a short one does.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from serfeat.functionals import apply
 from serfeat.jit import COMPILED
 from serfeat.lld import DESCRIPTORS
 from serfeat.manifest import Manifest
-from serfeat.shorttime import ShortTime
+from serfeat.shorttime import ShortTime, cut_frames, window
 from serfeat.signal.pitch import pitch
 from serfeat.signal.resonances import resonances
 from serfeat.store import Row, Store
@@ -154,9 +154,16 @@ def stages(files: list[Path]) -> None:
     analyses = [ShortTime(x, SR) for x in clips]
     took = {"read and check": cpu(lambda: [load_audio(f, sr=SR) for f in files])}
     frame = round(0.025 * SR)
+
+    def framing() -> None:
+        for st in analyses:
+            starts = np.arange(st.n_frames) * st.hop - frame // 2
+            cut_frames(st.x, starts, window("hamming", frame), np.empty((st.n_frames, frame)))
+
+    took["(framing alone, 25 ms)"] = cpu(framing)
     # those of MFCC, LPC and PLP
     spectra = partial(ShortTime.power, length=frame, preemphasis=0.97)
-    took["25 ms spectra (shared)"] = cpu(lambda: [spectra(st) for st in analyses])
+    took["framing and FFT, 25 ms (shared)"] = cpu(lambda: [spectra(st) for st in analyses])
     took["pitch (shared)"] = cpu(lambda: [pitch(st) for st in analyses])
     took["resonances (shared)"] = cpu(lambda: [resonances(st) for st in analyses])
     for name in classic.descriptors:
@@ -182,6 +189,25 @@ def stages(files: list[Path]) -> None:
             print(f"  {name:28s} {1e4 * t / seconds:8.2f} us per frame")
 
 
+def lengths(files: list[Path]) -> None:
+    """Print what a frame costs in recordings of 1 s to 1 h: speech one after the other."""
+
+    def repeat(x: np.ndarray, level: str, turns: int) -> None:
+        for _ in range(turns):
+            FEATURE_SETS["classic"].compute(x, level)  # type: ignore[arg-type]
+
+    speech = np.concatenate([load_audio(f, sr=SR).x for f in files])
+    print("\nclassic by the length of a recording, samples in memory     LLD   functionals")
+    for seconds in (1, 3, 10, 60, 600, 3600):
+        x = np.resize(speech, seconds * SR).astype(np.float32)
+        turns = max(1, 60 // seconds)
+        row = []
+        for level in ("lld", "functionals"):
+            best = min(cpu(partial(repeat, x, level, turns)) for _ in range(ROUNDS))
+            row.append(f"{1e4 * best / turns / seconds:8.1f}")
+        print(f"  {seconds:5d} s, us per frame {'':30s}" + "   ".join(row))
+
+
 def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser()
@@ -202,6 +228,7 @@ def main() -> None:
     print(", compiled kernels\n" if COMPILED else ", WITHOUT compiled kernels\n")
     race(files, seconds)
     stages(files[:: max(1, len(files) // 64)])
+    lengths(files[:: max(1, len(files) // 64)])
 
 
 if __name__ == "__main__":

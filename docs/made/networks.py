@@ -22,6 +22,7 @@ INPUTS: dict[str, tuple[int, int, dict[str, Any]]] = {
     "dbn": (594, 1, {}),
     "dcrn": (160, 100, {"n_samples": 160}),
     "amrwc": (39 + 384, 200, {"n_encoder": 384}),
+    "layer_weights": (5 * 384, 100, {"n_layers": 5}),
 }
 USUAL: tuple[int, int, dict[str, Any]] = (39, 200, {})
 CLASSES = 7

@@ -47,7 +47,7 @@ _WRITTEN = {
     ),
     "models": (
         "knn knn_dellaert bayes mvss gmm gmm_ubm svm xgb ridge mlp dbn rnn lstm gru cnn cnn1d "
-        "parallel_cnn dcrn transformer timnet am_resnet amrwc"
+        "parallel_cnn dcrn transformer timnet am_resnet amrwc layer_weights"
     ),
     "protocols": (
         "leave_one_speaker_out speaker_kfold held_out_speakers leave_one_session_out "

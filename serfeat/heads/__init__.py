@@ -41,6 +41,7 @@ from serfeat.heads.amrwc import AMRWC
 from serfeat.heads.cnn import CNN1D, ArticleCNN, ParallelCNN
 from serfeat.heads.dbn import DBN
 from serfeat.heads.dcrn import DCRN
+from serfeat.heads.layer_weights import LayerWeights
 from serfeat.heads.mlp import MLP
 from serfeat.heads.rnn import Recurrent
 from serfeat.heads.timnet import TIMNet
@@ -60,6 +61,7 @@ HEADS: dict[str, Callable[..., nn.Module]] = {
     "timnet": TIMNet,
     "am_resnet": AMResNet,
     "amrwc": AMRWC,
+    "layer_weights": LayerWeights,
 }
 
 SOURCES: dict[str, str] = {
@@ -77,6 +79,7 @@ SOURCES: dict[str, str] = {
     "am_resnet": "Li & Zhang, Cross-feature fusion SER based on attention mask residual network "
     "and Wav2vec 2.0, Digital Communications and Networks 11(5), 2025",
     "amrwc": "Li & Zhang 2025 (see am_resnet), fused with a pretrained encoder by cross attention",
+    "layer_weights": "the emotion task of SUPERB, Yang et al., Interspeech 2021",
 }
 
 

@@ -332,6 +332,16 @@ MODELS: dict[str, Model] = {
             "scaled",
             head="amrwc",
         ),
+        _deep(
+            "layer_weights",
+            "lld",
+            "learnt weights of an encoder's layers (features: encoder:...@all), averaged",
+            "Yang et al., SUPERB, Interspeech 2021",
+            "plain",
+            head="layer_weights",
+            learning_rate=1e-4,
+            clip_norm=1.0,
+        ),
     )
 }
 

@@ -48,7 +48,7 @@ __all__ = ["fit_stacked", "stackable"]
 # `pretrain` of its own first.
 _HEADS = (
     *("mlp", "article_cnn", "parallel_cnn", "cnn1d", "transformer", "timnet", "am_resnet"),
-    "amrwc",
+    *("amrwc", "layer_weights"),
 )
 # Settings of a training that is more than epochs of Adam over labelled clips.
 _ALONE = ("stages", "tasks", "augment", "patience", "clip_norm", "checkpoint")

@@ -84,7 +84,7 @@ SPACES: dict[str, Any] = {
     **dict.fromkeys(
         (
             *("dbn", "rnn", "lstm", "gru", "cnn", "cnn1d", "parallel_cnn"),
-            *("timnet", "am_resnet", "amrwc"),
+            *("timnet", "am_resnet", "amrwc", "layer_weights"),
         ),
         _NETWORK,
     ),

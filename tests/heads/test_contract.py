@@ -69,6 +69,10 @@ SIZES = {
         {"width": 8, "strides": (2, 2, 1), "bn_statistics": "paper"},
         {"width": 8, "n_samples": 5, "strides": (2, 2, 2)},
     ],
+    "layer_weights": [
+        {"n_layers": 5, "hidden": 64, "activation": "relu"},
+        {"hidden": 32, "activation": "relu", "normalise": True, "dropout": 0.2},
+    ],
     "amrwc": [
         {"width": 8, "n_encoder": 2},
         {"width": 8, "n_encoder": 2, "attention_heads": 2, "zero_is_silence": True},

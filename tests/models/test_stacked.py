@@ -21,6 +21,7 @@ HEADS = {
     "cnn1d": {"filters": (6, 6), "pool": 2, "dropout": 0.0},
     "article_cnn": {"n_frames": 24, "filters": 8},
     "parallel_cnn": {"filters": 6, "hidden": (8,), "dropout": 0.0},
+    "layer_weights": {"n_layers": 2, "hidden": 8},
     "amrwc": {"width": 6, "n_encoder": 2, "strides": (1, 2, 2), "dropout": 0.0},
 }
 

@@ -38,6 +38,7 @@ QUICK = {
     "transformer": {"epochs": 1, "width": 8, "heads": 2, "layers": 1},
     "timnet": {"epochs": 1, "n_dilations": 2},
     "am_resnet": {"epochs": 1},
+    "layer_weights": {"epochs": 1, "hidden": 8},
     "amrwc": {"epochs": 1, "width": 8, "n_encoder": 2},
 }
 

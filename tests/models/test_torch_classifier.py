@@ -37,6 +37,7 @@ SMALL = {
     "transformer": {"width": 16, "heads": 2, "layers": 1, "feedforward": 16},
     "timnet": {"filters": 8, "n_dilations": 3},
     "am_resnet": {"width": 8, "strides": (1, 2, 2)},
+    "layer_weights": {"hidden": 16, "activation": "relu"},
     "amrwc": {"n_encoder": 2, "width": 8, "strides": (1, 2, 2)},
 }
 CLASSES = ["anger", "fear", "neutral"]
