@@ -1,6 +1,7 @@
 """What every head costs: seconds of an epoch, parameters, memory, latency of one clip.
 
-Run: python bench/heads.py [--device cuda] [--clips 480] [NAME ...]
+Run: python bench/heads.py [--device cuda] [--scale 0.15] [NAME ...]; a name is the beginning of one
+of the table: mlp, dcrn, "dcrn paper".
 
 An epoch is 480 clips of 188 frames of 39 columns in batches of 64 (TIM-Net's EMO-DB); heads on
 waveforms get 3 s at 16 kHz in batches of 16 and fewer clips, and say so. Every head runs in a
@@ -96,18 +97,20 @@ def main() -> None:
     if options.one:
         json.dump(measure(options.one, options.device, options.scale), sys.stdout)
         return
+    chosen = [case for case in CASES if case.startswith(tuple(options.names or ("",)))]
+    if strangers := [n for n in options.names if not any(c.startswith(n) for c in CASES)]:
+        parser.error(f"no such head: {strangers[0]}; there are {', '.join(CASES)}")
     import torch
 
     print(f"Python {platform.python_version()}, torch {torch.__version__}, {options.device}")
     print(f"{'':26s}{'clips':>6s}{'input':>12s}{'epoch s':>9s}{'CPU s':>8s}{'parameters':>12s}"
           f"{'MB':>7s}{'one clip ms':>13s}")  # fmt: skip
-    for name in options.names or CASES:
+    for name in chosen:
         command = [sys.executable, __file__, "--one", name, "--device", options.device]
         command += ["--scale", str(options.scale)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            print(f"{name:26s}{done.stderr.splitlines()[-1]}")
-            continue
+            sys.exit(f"{name}: {done.stderr.splitlines()[-1]}")
         row = json.loads(done.stdout)
         print(f"{name:26s}{row['clips']:6d}{row['columns']:>12s}{row['epoch_s']:9.2f}"
               f"{row['cpu_s']:8.2f}{row['parameters']:12,d}{row['memory_mb']:7.0f}"

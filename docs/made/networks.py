@@ -72,7 +72,7 @@ def _count(module: nn.Module) -> int:
 
 
 def _flow(name: str) -> tuple[list[tuple[str, ...]], nn.Module]:
-    """(part, kind, what comes out, parameters) in the order in which they are run."""
+    """(part, kind, what comes out, parameters) in the order in which they are run; all of them."""
     columns, frames, params = INPUTS.get(name, USUAL)
     torch_state = torch.get_rng_state()
     torch.manual_seed(0)
@@ -97,6 +97,12 @@ def _flow(name: str) -> tuple[list[tuple[str, ...]], nn.Module]:
     for hook in hooks:
         hook.remove()
     torch.set_rng_state(torch_state)
+    # What is not called as a module, only by its weights or its methods: no order and no output.
+    for part, module in _parts(head):
+        if part not in seen and _count(module):
+            rows.append((f"`{part}`", type(module).__name__, "", f"{_count(module):,}"))
+    for label, parameter in head.named_parameters(recurse=False):
+        rows.append((f"`{label}`", "weights", "", f"{parameter.numel():,}"))
     rows.append(("logits", "", str(CLASSES), ""))
     return rows, head
 

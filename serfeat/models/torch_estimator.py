@@ -214,7 +214,7 @@ class TorchEstimator(BaseEstimator):
         return {}
 
     def _identity(self, clips: Sequences, rows: Ints, targets: Any) -> str:
-        """SHA-256 of all that decides a training's result, but not how long it goes on."""
+        """SHA-256 of all that decides a training's result."""
         params = {k: v for k, v in self.get_params(deep=False).items() if k not in _NO_MATTER}
         code = _code(Path(__file__).resolve().parent.parent)
         text = json.dumps([type(self).__name__, params, torch.__version__, code], default=repr)

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 import pytest
 
 from serfeat.cli import codes
+from serfeat.heads import HEADS
 
 from ..parsing import parsed
 
@@ -199,3 +200,12 @@ def test_shapes_of_heads_are_counted() -> None:
     assert sum(p.numel() for p in head.parameters()) == 594 * 128 + 128 + 128 * 64 + 64 + 64 * 7 + 7
     assert rows[1][2] == "1 x 594"
     assert rows[-1] == ("logits", "", "7", "")
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_all_parameters_of_a_head_are_in_its_table(name: str) -> None:
+    """Failed while what is called by its weights or methods (an LSTM's cells) was left out."""
+    networks = importlib.import_module("made.networks")
+    rows, head = networks._flow(name)
+    told = sum(int(row[3].replace(",", "")) for row in rows[1:] if row[3])
+    assert told == sum(p.numel() for p in head.parameters())
