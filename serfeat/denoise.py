@@ -31,11 +31,12 @@ Sources
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import scipy
@@ -54,7 +55,7 @@ from serfeat.signal.gains import (
 )
 from serfeat.signal.noise import FASTEST, LOOK_S, QUIETEST, Tracker, first_noise, track
 from serfeat.types import Floats
-from serfeat.vad import madd
+from serfeat.vad import Rule, madd
 
 __all__ = [
     "GAINS",
@@ -204,9 +205,18 @@ class Preparation:
     apply: Callable[[Floats, int], Floats]
     version: int = 1
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """Name, version and every setting, as the provenance of a table tells them."""
+        settings = inspect.signature(self.apply).parameters.values()
+        given = {p.name: p.default for p in settings if p.default is not p.empty}
+        return {"name": self.name, "version": self.version, **given}
 
-def _muted(x: Floats, sr: int) -> Floats:
-    return madd(x, sr).x
+
+def _muted(
+    x: Floats, sr: int, *, length: float = 0.025, factor: float = 2.0, rule: Rule = "quantile"
+) -> Floats:
+    return madd(x, sr, length=length, factor=factor, rule=rule).x
 
 
 PREPARATIONS: dict[str, Preparation] = {

@@ -19,6 +19,7 @@ import pandas as pd
 
 from serfeat.audio import USUAL, Limits
 from serfeat.clips import Clip, Failure
+from serfeat.denoise import PREPARATIONS
 from serfeat.errors import FeatureError, StoreError
 from serfeat.features import FeatureSet, Level
 from serfeat.manifest import Manifest
@@ -98,6 +99,7 @@ class Extraction:
             "licence": self.features.licence,
             "descriptors": list(self.features.descriptors),
             "prepare": list(self.features.prepare),
+            "preparations": [PREPARATIONS[name].record for name in self.features.prepare],
             "backend": self.features.backend,
             "encoder": self.features.encoder.fingerprint() if self.features.encoder else None,
             "rows": len(self.index),

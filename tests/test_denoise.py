@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import pickle
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from serfeat.denoise import PREPARATIONS, denoise
 from serfeat.errors import AudioError, FeatureError, UnknownNameError
 from serfeat.shorttime import window
 from serfeat.types import Floats
+from serfeat.vad import madd
 
 SR = 16000
 GAINS = ("stsa", "log_mmse", "wiener")
@@ -236,3 +239,14 @@ def test_preparations_keep_time(name: str) -> None:
     assert (y != x).any()
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(step)).apply(x, SR), y)
     assert np.corrcoef(x, y)[0, 1] > 0.99
+
+
+def test_the_provenance_tells_every_setting() -> None:
+    """Of the very function that is applied; MADD's are those of `madd`."""
+    mmse = PREPARATIONS["mmse"].record
+    assert mmse["gain"] == "stsa"
+    assert (mmse["noise"], mmse["length"]) == ("mmse", 0.032)
+    usual = inspect.signature(madd).parameters.values()
+    expected = {p.name: p.default for p in usual if p.default is not p.empty}
+    assert PREPARATIONS["madd"].record == {"name": "madd", "version": 2, **expected}
+    json.dumps([p.record for p in PREPARATIONS.values()])

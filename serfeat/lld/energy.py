@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike
 
 from serfeat.errors import FeatureError
 from serfeat.jit import COMPILED, jit
-from serfeat.lanes import WIDTH, Row, Rows, pairwise, summed
+from serfeat.lanes import SUMMED, squares
 from serfeat.shorttime import Descriptor, ShortTime
 from serfeat.types import Floats
 
@@ -34,9 +34,6 @@ __all__ = ["DESCRIPTORS", "FLOOR_DB", "log_energy", "rms_db"]
 
 # dB re full scale: a quieter frame is silence.
 FLOOR_DB = -100.0
-
-ROWS = 5  # rows of numbers added up at a time: at 16 kHz, a tenth of 25 ms
-SUMMED = ROWS * WIDTH[8]
 
 # What full scale is in the unit of the samples: HTK and openSMILE count in 16-bit integers.
 _FULL_SCALE = {"unit": 1.0, "int16": 32768.0}
@@ -67,12 +64,6 @@ def _summed_squares(st: ShortTime, length: float, align: Align, remove_mean: boo
     return st.memo(("energy", size, align, remove_mean), make)
 
 
-@summed
-def _squares(x: Rows, _: Rows, at: Row) -> Row:
-    """Sum of the squares of `SUMMED` samples."""
-    return pairwise([x.at(at + k * x.width) * x.at(at + k * x.width) for k in range(ROWS)])
-
-
 @jit
 def _sums_of_squares(x: Floats, begin: int, hop: int, size: int, count: int) -> Floats:
     """(count,) sum of the squares of the frames that begin at begin, begin + hop, ..."""
@@ -81,7 +72,7 @@ def _sums_of_squares(x: Floats, begin: int, hop: int, size: int, count: int) -> 
         part = x[max(begin + i * hop, 0) : max(begin + i * hop + size, 0)]
         total, whole = 0.0, len(part) // SUMMED * SUMMED
         for j in range(0, whole, SUMMED):
-            total += _squares(part, part, (j,))
+            total += squares(part, part, (j,))
         for j in range(whole, len(part)):
             total += part[j] * part[j]
         totals[i] = total

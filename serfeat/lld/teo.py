@@ -39,7 +39,7 @@ from numpy.typing import ArrayLike
 
 from serfeat.errors import AudioError, FeatureError
 from serfeat.jit import COMPILED, jit
-from serfeat.lanes import WIDTH, Row, Rows, pairwise, summed
+from serfeat.lanes import SUMMED, Row, Rows, pairwise, squares, summed
 from serfeat.shorttime import Descriptor, ShortTime
 from serfeat.types import Floats
 
@@ -57,8 +57,6 @@ __all__ = [
 # dB re full scale squared: quieter than this is silence.
 FLOOR_DB = -100.0
 FLOOR = 10 ** (FLOOR_DB / 10)
-ROWS = 5  # rows of numbers added up at a time: at 16 kHz, half of a piece of 5 ms
-SUMMED = ROWS * WIDTH[8]
 CELLS = 32  # hops summed up at a time: they stay in the cache
 TINY = float(np.finfo(np.float64).tiny)  # keeps 0 / 0 away where the result does not count
 
@@ -233,14 +231,8 @@ def _overlapped(sums: Floats, whole: int) -> Floats:
 @summed
 def _psi_of_rows(x: Rows, _: Rows, at: Row) -> Row:
     """Sum of psi over `SUMMED` samples."""
-    places = [at + k * x.width for k in range(ROWS)]
+    places = [at + k for k in range(0, SUMMED, x.width)]
     return pairwise([x.at(p) * x.at(p) - x.at(p - 1) * x.at(p + 1) for p in places])
-
-
-@summed
-def _power_of_rows(x: Rows, _: Rows, at: Row) -> Row:
-    """Sum of the squares of `SUMMED` samples."""
-    return pairwise([x.at(at + k * x.width) * x.at(at + k * x.width) for k in range(ROWS)])
 
 
 @jit
@@ -264,7 +256,7 @@ def _energies_fast(x: Floats, first: int, hop: int, rest: int, out: Floats) -> N
                 whole = begin + (end - begin) // SUMMED * SUMMED
                 for j in range(begin, whole, SUMMED):
                     psi += _psi_of_rows(x, x, (j,))
-                    power += _power_of_rows(x, x, (j,))
+                    power += squares(x, x, (j,))
                 for j in range(whole, end):
                     square = x[j] * x[j]
                     psi += square - x[j - 1] * x[j + 1]

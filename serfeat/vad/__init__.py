@@ -37,7 +37,9 @@ from serfeat.shorttime import ShortTime
 from serfeat.signal.pitch import pitch
 from serfeat.types import Bools, Floats, Ints
 
-__all__ = ["SILENCE", "UNVOICED", "VOICED", "Muted", "madd", "runs", "three_way"]
+__all__ = ["SILENCE", "UNVOICED", "VOICED", "Muted", "Rule", "madd", "runs", "three_way"]
+
+Rule = Literal["quantile", "paper"]  # of `madd`
 
 Codes = NDArray[np.int8]
 
@@ -218,7 +220,7 @@ def madd(
     *,
     length: float = 0.025,
     factor: float = 2.0,
-    rule: Literal["quantile", "paper"] = "quantile",
+    rule: Rule = "quantile",
 ) -> Muted:
     """Set silence to zero by maximum amplitude difference detection ([2] eq. 1-2).
 
