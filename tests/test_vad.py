@@ -228,6 +228,16 @@ def test_madd_is_never_empty() -> None:
             np.testing.assert_array_equal(muted.x, x)
 
 
+@pytest.mark.parametrize("at", [slice(-50, None), slice(-1, None), slice(0, 1), slice(30, 70)])
+def test_madd_of_a_click_in_silence(at: slice) -> None:
+    """Less than a window of sound, wherever. Failed on one at the end of the clip."""
+    x = np.zeros(SR)
+    x[at] = 0.1
+    muted = madd(x, SR)
+    assert muted.speech[at].all()
+    np.testing.assert_array_equal(muted.x, x)
+
+
 def test_madd_errors() -> None:
     for x in (np.zeros((2, 5)), np.zeros(0), np.array([0.0, np.nan])):
         with pytest.raises(AudioError, match="finite samples"):

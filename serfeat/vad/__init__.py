@@ -274,7 +274,8 @@ def madd(
     else:
         sounding = np.flatnonzero(signal)
         first, last = (sounding[0], sounding[-1] + 1) if len(sounding) else (first, last)
-        inside = slice(first, max(last - size, first) + 1)  # windows of the recording itself
+        begin = min(first, count - 1)  # where less than a window sounds, the one that holds it
+        inside = slice(begin, max(last - size, begin) + 1)  # windows of the recording itself
         least = factor * np.percentile(spread[inside], 10)
         loud = np.zeros(count, dtype=np.bool_)
         loud[inside] = spread[inside] >= max(least, 0.02 * np.ptp(signal[first:last]))
