@@ -9,6 +9,7 @@ Contents
 `target_scale`      : their means and standard deviations.
 `held_out_speakers` : the speakers whose clips choose the epoch.
 `held_out_clips`    : the clips that are not trained on then, and those of them that judge.
+`HoldsOut`          : asks for them, for estimators.
 `class_weights`     : a weight for each class.
 """
 
@@ -28,6 +29,7 @@ from serfeat.types import Bools, Floats, Ints
 
 __all__ = [
     "SELECTIONS",
+    "HoldsOut",
     "Labels",
     "as_labels",
     "as_proportions",
@@ -247,6 +249,43 @@ def held_out_clips(
         held_out = np.array(validation, dtype=bool)
         names = [] if groups is None else np.unique(np.asarray(groups)[held_out]).tolist()
     return held_out, held_out & (np.arange(len(targets)) < (recorded or len(targets))), names
+
+
+class HoldsOut:
+    """An estimator that may set rows apart, by which its training is judged."""
+
+    validation_fraction: float
+    seed: int
+
+    def apart(
+        self,
+        y: Any,
+        groups: ArrayLike | None = None,
+        *,
+        recorded: int | None = None,
+        validation: ArrayLike | None = None,
+    ) -> tuple[Bools, Bools, list[Any]]:
+        """Find the rows that `fit`, given the same, does not learn from.
+
+        Returns
+        -------
+        See `held_out_clips`; no rows where nothing is judged.
+        """
+        if not self._judges():
+            none = np.zeros(len(y), dtype=bool)
+            return none, none, []
+        return held_out_clips(
+            self._codes(y), groups, fraction=self.validation_fraction, seed=self.seed,
+            recorded=recorded, validation=validation,
+        )  # fmt: skip
+
+    def _judges(self) -> bool:
+        """Whether its settings ask for such rows."""
+        raise NotImplementedError
+
+    def _codes(self, y: Any) -> Ints:
+        """(n,) classes of which none may go with the speakers that are held out."""
+        return np.unique(np.asarray(y), return_inverse=True)[1]
 
 
 def class_weights(

@@ -21,8 +21,8 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from serfeat.errors import MissingExtraError, ModelError
-from serfeat.models.arguments import held_out_clips
-from serfeat.types import Bools, Floats, Ints
+from serfeat.models.arguments import HoldsOut
+from serfeat.types import Floats, Ints
 
 __all__ = ["BoostedTrees", "NearestNeighbours", "SupportVectors"]
 
@@ -201,7 +201,7 @@ class SupportVectors(ClassifierMixin, BaseEstimator):
         return float(np.exp(minimize_scalar(cross_entropy, bounds=(-4, 4), method="bounded").x))
 
 
-class BoostedTrees(ClassifierMixin, BaseEstimator):
+class BoostedTrees(HoldsOut, ClassifierMixin, BaseEstimator):
     """Gradient-boosted trees by XGBoost, with balanced classes.
 
     Parameters
@@ -299,23 +299,8 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         self.booster_ = booster[: booster.best_iteration + 1]
         return self
 
-    def apart(
-        self, y: Any, groups: Any = None, *, recorded: int | None = None, validation: Any = None
-    ) -> tuple[Bools, Bools, list[Any]]:
-        """Find the rows that `fit`, given the same, does not learn from; none without `patience`.
-
-        Returns
-        -------
-        See `held_out_clips`.
-        """
-        if self.patience is None:
-            none = np.zeros(len(y), dtype=bool)
-            return none, none, []
-        codes = np.unique(np.asarray(y), return_inverse=True)[1]
-        return held_out_clips(
-            codes, groups, fraction=self.validation_fraction, seed=self.seed,
-            recorded=recorded, validation=validation,
-        )  # fmt: skip
+    def _judges(self) -> bool:
+        return self.patience is not None
 
     def predict_proba(self, X: Any) -> Floats:
         """(n, classes) probabilities."""

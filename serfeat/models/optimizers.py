@@ -9,6 +9,7 @@ first steps differ visibly, and networks that were published in Keras were train
 Contents
 --------
 `KerasAdam`      : Adam with epsilon hat.
+`EPSILON`        : of the three Adams.
 `OPTIMIZERS`     : name -> class and settings.
 `make_optimizer` : one of them, by name.
 
@@ -29,7 +30,11 @@ from torch import Tensor
 
 from serfeat.errors import ModelError, did_you_mean
 
-__all__ = ["OPTIMIZERS", "KerasAdam", "make_optimizer"]
+__all__ = ["EPSILON", "OPTIMIZERS", "KerasAdam", "make_optimizer"]
+
+
+# What is added to a root unless it is given.
+EPSILON = {"adamw": 1e-8, "adam": 1e-8, "keras_adam": 1e-7}
 
 
 class KerasAdam(torch.optim.Optimizer):
@@ -52,7 +57,7 @@ class KerasAdam(torch.optim.Optimizer):
         lr: float = 1e-3,
         *,
         betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-7,
+        eps: float = EPSILON["keras_adam"],
         weight_decay: float = 0.0,
     ) -> None:
         if not (lr >= 0 and 0 <= betas[0] < 1 and 0 <= betas[1] < 1 and eps > 0):

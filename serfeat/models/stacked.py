@@ -35,6 +35,7 @@ from torch.nn import functional as F
 from serfeat.errors import ModelError
 from serfeat.models.arguments import as_labels, check_settings, class_weights
 from serfeat.models.batches import as_clips, batches, padded
+from serfeat.models.optimizers import EPSILON
 from serfeat.models.surroundings import own_random_state, resolve_device, threads
 from serfeat.models.torch_classifier import TorchClassifier
 from serfeat.models.training import Stage
@@ -61,7 +62,7 @@ def stackable(model: Any) -> bool:
     plain = all(getattr(model, name) is None for name in _ALONE)
     plain = plain and not (model.head_params or {}).get("lstm_units")
     plain = plain and model.selection == "last" and model.precision == "float32"
-    return plain and model.optimizer in ("adam", "adamw", "keras_adam")
+    return plain and model.optimizer in EPSILON
 
 
 def fit_stacked(
@@ -249,10 +250,11 @@ class _Stack:
         square = b2 * square + (1 - b2) * gradient * gradient
         self.steps[members] += 1
         t = self.steps[members]
+        eps = EPSILON[stage.optimizer] if stage.eps is None else stage.eps
         if stage.optimizer == "keras_adam":  # epsilon is added to the uncorrected root
-            root = (square.sqrt() + (1e-7 if stage.eps is None else stage.eps)) / (1 - b2**t).sqrt()
+            root = (square.sqrt() + eps) / (1 - b2**t).sqrt()
         else:
-            root = (square / (1 - b2**t)).sqrt() + (1e-8 if stage.eps is None else stage.eps)
+            root = (square / (1 - b2**t)).sqrt() + eps
         weights = weights - rate / (1 - b1**t) * mean / root
         self.flat[members], self.mean[members], self.square[members] = weights, mean, square
 

@@ -242,9 +242,6 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
         self.task_cards_ = {task.name: task.card for task in others}
         return self
 
-    def _codes(self, y: Any) -> Ints:
-        return np.unique(np.asarray(y), return_inverse=True)[1]
-
     def predict_proba(self, X: Any) -> Floats:
         """(n, n_classes) probabilities, columns in the order of `classes_`."""
         scores = self._outputs(as_clips(self, X, training=False))

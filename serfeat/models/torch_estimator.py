@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
@@ -21,19 +21,19 @@ from torch import Tensor, nn
 from serfeat.errors import ModelError
 from serfeat.heads import make_head
 from serfeat.heads.multi_task import MultiTask
-from serfeat.models.arguments import held_out_clips
+from serfeat.models.arguments import HoldsOut
 from serfeat.models.augmentation import Augmentation
 from serfeat.models.batches import logits
 from serfeat.models.objectives import Objective
 from serfeat.models.surroundings import own_random_state, resolve_device, threads
 from serfeat.models.training import Stage, train
 from serfeat.sequences import Sequences
-from serfeat.types import Bools, Ints
+from serfeat.types import Ints
 
 __all__ = ["TorchEstimator"]
 
 
-class TorchEstimator(BaseEstimator):
+class TorchEstimator(HoldsOut, BaseEstimator):
     """A head, how it is trained, and where; the settings are those of `TorchClassifier`."""
 
     n_features_in_: int
@@ -143,31 +143,8 @@ class TorchEstimator(BaseEstimator):
                 raise
         self._keep(module, trained.history, trained.best_epoch, sizes)
 
-    def apart(
-        self,
-        y: Any,
-        groups: ArrayLike | None = None,
-        *,
-        recorded: int | None = None,
-        validation: ArrayLike | None = None,
-    ) -> tuple[Bools, Bools, list[Any]]:
-        """Find the rows that `fit`, given the same, does not learn from.
-
-        Returns
-        -------
-        See `held_out_clips`; no rows unless ``selection="validation"``.
-        """
-        if self.selection != "validation":
-            none = np.zeros(len(y), dtype=bool)
-            return none, none, []
-        return held_out_clips(
-            self._codes(y), groups, fraction=self.validation_fraction, seed=self.seed,
-            recorded=recorded, validation=validation,
-        )  # fmt: skip
-
-    def _codes(self, y: Any) -> Ints:
-        """(n,) classes of which none may go with the speakers that are held out."""
-        raise NotImplementedError
+    def _judges(self) -> bool:
+        return self.selection == "validation"
 
     def _keep(
         self,
