@@ -43,7 +43,7 @@ import scipy
 
 from serfeat.errors import FeatureError
 from serfeat.jit import COMPILED, jit
-from serfeat.lanes import WIDTH, Row, Rows, summed
+from serfeat.lanes import WIDTH, Row, Rows, pairwise, summed
 from serfeat.shorttime import ShortTime, cut_frames, squared_magnitude
 from serfeat.signal import pitch_plain
 from serfeat.transform import autocorrelations, fast_points
@@ -297,10 +297,7 @@ def _window(half: int, n_fft: int, n_lags: int) -> tuple[Floats, Floats]:
 @summed
 def _sum(samples: Rows, _: Rows, at: Row) -> Row:
     """Sum of `SUMMED` samples."""
-    width = samples.width
-    return (samples.at(at) + samples.at(at + width)) + (
-        samples.at(at + 2 * width) + samples.at(at + 3 * width)
-    )
+    return pairwise([samples.at(at + k * samples.width) for k in range(4)])
 
 
 @jit
