@@ -209,7 +209,7 @@ def lengths(files: list[Path]) -> None:
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print the three tables."""
     parser = argparse.ArgumentParser()
     parser.add_argument("corpus", nargs="?", default="demo")
     parser.add_argument("--limit", type=int, default=0, help="about this many files, evenly spaced")
@@ -227,8 +227,9 @@ def main() -> None:
     print(", ".join(f"{p} {version(p)}" for p in packages), platform.machine(), end="")
     print(", compiled kernels\n" if COMPILED else ", WITHOUT compiled kernels\n")
     race(files, seconds)
-    stages(files[:: max(1, len(files) // 64)])
-    lengths(files[:: max(1, len(files) // 64)])
+    some = files[:: max(1, len(files) // 64)]
+    stages(some)
+    lengths(some)
 
 
 if __name__ == "__main__":

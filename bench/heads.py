@@ -105,16 +105,20 @@ def main() -> None:
     print(f"Python {platform.python_version()}, torch {torch.__version__}, {options.device}")
     print(f"{'':26s}{'clips':>6s}{'input':>12s}{'epoch s':>9s}{'CPU s':>8s}{'parameters':>12s}"
           f"{'MB':>7s}{'one clip ms':>13s}")  # fmt: skip
+    failed = False
     for name in chosen:
         command = [sys.executable, __file__, "--one", name, "--device", options.device]
         command += ["--scale", str(options.scale)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            sys.exit(f"{name}: {done.stderr.splitlines()[-1]}")
+            print(f"{name:26s}{done.stderr.splitlines()[-1]}")
+            failed = True
+            continue
         row = json.loads(done.stdout)
         print(f"{name:26s}{row['clips']:6d}{row['columns']:>12s}{row['epoch_s']:9.2f}"
               f"{row['cpu_s']:8.2f}{row['parameters']:12,d}{row['memory_mb']:7.0f}"
               f"{row['latency_ms']:13.1f}", flush=True)  # fmt: skip
+    sys.exit(failed)
 
 
 if __name__ == "__main__":
