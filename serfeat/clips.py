@@ -90,7 +90,7 @@ class Clip:
     key : under which its features are kept, from the content of the file.
     stamp : size and time of the file when its content was looked at.
     row : of the manifest.
-    speaker : whose clip it is, for sets that ask.
+    speaker, sex : whose clip it is, for sets that ask.
     limits : of what is taken of its recording.
     """
 
@@ -102,6 +102,7 @@ class Clip:
     stamp: tuple[int, int] = (0, 0)
     row: int = -1
     speaker: str = ""
+    sex: str = ""
     limits: Limits = USUAL
 
     def failure(self, stage: str, reason: str, message: str) -> Failure:
@@ -202,6 +203,7 @@ def _compute(clip: Clip, features: FeatureSet, level: Level) -> Row | Failure:
                 audio.x,
                 level,
                 speaker=clip.speaker,
+                sex=clip.sex,
                 recorded=audio.original_sr,
                 flags=flags,
                 consume=True,

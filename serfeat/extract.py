@@ -154,7 +154,8 @@ def _extract(
             "fingerprint": fingerprint,
         },
     )
-    clips, failures = _keyed(manifest, partial(_hashed, jobs=jobs, engine=engine, address=address))
+    hashed = partial(_hashed, jobs=jobs, engine=engine, address=address)
+    clips, failures = _keyed(manifest, hashed, by_sex=chosen.by_sex)
     # Of our clips alone: the store may hold many times as many.
     present = kept.sizes(key for c in clips for key in (c.key, c.key + limits.mark))
     clips = [_under(limits, clip, present) for clip in clips]
@@ -355,13 +356,17 @@ _Content = tuple[tuple[int, int], str | SerfeatError]  # stamp of a file, and it
 
 
 def _keyed(
-    manifest: Manifest, hashed: Callable[[Mapping[str, Path]], Mapping[str, _Content]]
+    manifest: Manifest,
+    hashed: Callable[[Mapping[str, Path]], Mapping[str, _Content]],
+    *,
+    by_sex: bool,
 ) -> tuple[list[Clip], list[Failure]]:
     """Give every clip of the manifest its content key; files that cannot be read are failures.
 
     Parameters
     ----------
     hashed : looks at the content of files.
+    by_sex : whether the features depend on the speaker's sex, which is then part of the key.
     """
     paths: dict[str, Path] = {}
     contents: dict[str, _Content] = {}
@@ -377,16 +382,17 @@ def _keyed(
     starts, ends = (np.asarray(t.total_seconds(), dtype=np.float64).tolist() for t in times)
     ends = [np.nan if end != end else end for end in ends]  # one NaN: equal failures are equal
     speakers = manifest.rows["corpus"].astype(str) + "/" + manifest.rows["speaker"].astype(str)
-    for row, (file, first, last, speaker) in enumerate(
-        zip(files, starts, ends, speakers, strict=True)
+    sexes = manifest.rows["sex"] if by_sex and "sex" in manifest.rows else [""] * len(speakers)
+    for row, (file, first, last, speaker, sex) in enumerate(
+        zip(files, starts, ends, speakers, sexes, strict=True)
     ):
         stamp, content = contents[file]
         if isinstance(content, SerfeatError):
             clip = Clip(file, Path(), first, last)
             failures.append(clip.failure("read", content.code, str(content)))
             continue
-        key = Store.key(content, first, last)
-        clips.append(Clip(file, paths[file], first, last, key, stamp, row, speaker))
+        key = Store.key(content, first, last, sex)
+        clips.append(Clip(file, paths[file], first, last, key, stamp, row, speaker, sex))
     return clips, failures
 
 

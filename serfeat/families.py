@@ -30,14 +30,14 @@ from serfeat.lld import DESCRIPTORS
 __all__ = ["FAMILIES", "families", "family_of", "family_of_descriptor"]
 
 FAMILIES: dict[str, tuple[str, ...]] = {
-    "f0": ("f0", "f0_cc", "f0_shs", "f0_yin", "pitch_spline"),
+    "f0": ("f0", "f0_two_pass", "f0_cc", "f0_shs", "f0_yin", "pitch_spline"),
     "energy": ("energy", "intensity", "loudness", "loudness_20ms", "sound_level"),
     "rhythm": ("duration", "speech_rate", "loudness_peaks"),
     "zcr": ("zcr",),
-    "formants": ("formants", "formants_tracked", "formants_burg"),
-    "mfcc": ("mfcc", "mfcc39", "mfcc_20ms"),
-    "lpc": ("lpc", "lpcc", "lsf"),
-    "plp": ("plp", "rasta_plp", "plp_erb"),
+    "formants": ("formants", "formants_by_sex", "formants_tracked", "formants_burg"),
+    "mfcc": ("mfcc", "mfcc39", "mfcc_20ms", "mfcc_htk", "mfcc_kaldi", "mfcc_librosa"),
+    "lpc": ("lpc", "lpc_covariance", "lpc_burg", "lpcc", "lsf"),
+    "plp": ("plp", "plp_hermansky", "rasta_plp", "plp_erb", "plp_erb_sqrt", "plp_erb_log"),
     "teo": ("teo", "desa", "teo_cb", "teo_fm_var", "teo_mfcc"),
     "hnr": ("hnr", "hnr_ac"),
     "perturbation": ("jitter", "shimmer", "cycles"),

@@ -28,6 +28,7 @@ from serfeat.encoders import EncoderColumns
 from serfeat.errors import FeatureError, did_you_mean
 from serfeat.functionals import DEFAULT_FUNCTIONALS, apply, functional
 from serfeat.lld import DESCRIPTORS
+from serfeat.lld.formants import CEILINGS
 from serfeat.lld.mfcc import centre_fit
 from serfeat.reach import beyond
 from serfeat.shorttime import Descriptor, ShortTime
@@ -140,6 +141,11 @@ class FeatureSet:
         """The descriptors with one row per clip: they appear among the functionals only."""
         return tuple(d for d in self.chosen if d.level == "clip")
 
+    @cached_property
+    def by_sex(self) -> bool:
+        """Whether a value depends on the speaker's sex as the manifest has it."""
+        return any(d.by_sex for d in self.chosen)
+
     def columns(self, level: Level) -> tuple[str, ...]:
         """Column names at a level."""
         return tuple(name for name, _ in self._named(level))
@@ -209,6 +215,7 @@ class FeatureSet:
         level: Level,
         *,
         speaker: str = "",
+        sex: str = "",
         recorded: int | None = None,
         flags: list[str] | None = None,
         consume: bool = False,
@@ -220,6 +227,7 @@ class FeatureSet:
         x : (n,) mono in [-1, 1] at `sr`.
         level : ``"lld"`` or ``"functionals"``.
         speaker : "corpus/speaker" of the clip, which a condition of the test may ask for.
+        sex : of the speaker, if the manifest says, for descriptors `by_sex`.
         recorded : Hz, the rate at which it was recorded: columns that describe what is above the
             half of it are NaN (`serfeat.reach`). None: at least the set's.
         flags : receives what is odd about the clip and shows in the analysis only.
@@ -232,7 +240,9 @@ class FeatureSet:
         float32 for the frames of a long clip (`ShortTime.long`) and for those of an encoder alone.
         """
         consume = consume and self.encoder is None
-        values = self._computed(x, level, speaker, flags, consume)
+        if flags is not None and self.by_sex and sex not in CEILINGS:
+            flags.append("sex unknown")
+        values = self._computed(x, level, speaker, sex, flags, consume)
         if recorded is not None and recorded < self.sr:
             empty = beyond(self.columns(level), self.sr, recorded)
             if empty:
@@ -241,7 +251,13 @@ class FeatureSet:
         return values
 
     def _computed(
-        self, x: Reals, level: Level, speaker: str, flags: list[str] | None, consume: bool
+        self,
+        x: Reals,
+        level: Level,
+        speaker: str,
+        sex: str,
+        flags: list[str] | None,
+        consume: bool,
     ) -> Reals:
         """(rows, columns) of all that the set is made of."""
         if self.augment is not None:
@@ -255,11 +271,11 @@ class FeatureSet:
 
             return opensmile.compute(x, self.sr, self.external, level)
         if self.encoder is None:
-            return self._own(x, level, flags, consume)
+            return self._own(x, level, sex, flags, consume)
         theirs = self._of_encoder(self.encoder, x, level)
         if not self.chosen:
             return theirs
-        return np.concatenate([self._own(x, level, flags, consume), theirs], axis=1)
+        return np.concatenate([self._own(x, level, sex, flags, consume), theirs], axis=1)
 
     def _of_encoder(self, encoder: EncoderColumns, x: Reals, level: Level) -> Reals:
         """(rows, columns) of the encoder, at either level."""
@@ -277,9 +293,11 @@ class FeatureSet:
         """Beside descriptors, `functionals` are theirs: other statistics of a state say little."""
         return ENCODER_FUNCTIONALS if self.chosen else self.functionals
 
-    def _own(self, x: Reals, level: Level, flags: list[str] | None, consume: bool) -> Reals:
+    def _own(
+        self, x: Reals, level: Level, sex: str, flags: list[str] | None, consume: bool
+    ) -> Reals:
         """(rows, columns) of the descriptors."""
-        whole = ShortTime(x, self.sr, self.hop)
+        whole = ShortTime(x, self.sr, self.hop, sex=sex)
         if whole.long and level == "lld" and self.smooth == 1:
             return _with_deltas(self._frames(whole, 1 + self.deltas, consume), self.deltas)
         consume = consume and not (level == "functionals" and self._wants_the_whole)

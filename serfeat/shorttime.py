@@ -122,6 +122,8 @@ class ShortTime:
     hop : s between frames; rounded to whole samples.
     mean, peak : of the recording that `x` is a stretch of, if it is one: its offset, and its
         largest sample without the offset. Default: those of `x`.
+    sex : of the speaker, a word of `serfeat.labels.SEXES`, for what is fitted to it; ``""``: not
+        known.
     """
 
     def __init__(
@@ -132,6 +134,7 @@ class ShortTime:
         *,
         mean: float | None = None,
         peak: float | None = None,
+        sex: str = "",
     ) -> None:
         given = np.asarray(x)
         single = given.dtype == np.float32 and given.size > LONG * sr
@@ -161,6 +164,7 @@ class ShortTime:
         self.grid = Grid(sr=int(sr), hop=hop_samples, n_samples=len(signal))
         self._memory: dict[Hashable, Any] = {}
         self._mean, self._peak = mean, peak
+        self.sex = sex
 
     @property
     def sr(self) -> int:
@@ -237,7 +241,9 @@ class ShortTime:
             begin = max(first - margin, 0)
             part = self.samples[begin * self.hop : (last + margin) * self.hop]
             part = part.astype(np.float64)
-            stretch = ShortTime(part, self.sr, self.hop / self.sr, mean=self.mean, peak=self.peak)
+            stretch = ShortTime(
+                part, self.sr, self.hop / self.sr, mean=self.mean, peak=self.peak, sex=self.sex
+            )
             yield slice(first, last), slice(first - begin, last - begin), stretch
 
     def by_stretches(self, compute: Callable[[ShortTime], Floats]) -> Floats:
@@ -462,6 +468,7 @@ class Descriptor:
     version : goes up whenever a value changes; part of the cache key.
     licence : licence of the code that computes it; carried into every table made with it.
     oracle : one line: what the tests hold it against, and how closely.
+    by_sex : whether it asks for `ShortTime.sex`, which is then part of what a value is kept under.
     """
 
     name: str
@@ -476,6 +483,7 @@ class Descriptor:
     version: int = 1
     licence: str = "Apache-2.0"
     oracle: str = ""
+    by_sex: bool = False
 
     @property
     def units(self) -> tuple[str, ...]:

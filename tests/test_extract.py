@@ -12,11 +12,12 @@ import soundfile as sf
 
 from serfeat import extract as extract_module
 from serfeat.audio import load_audio
+from serfeat.demo import utterance
 from serfeat.errors import FeatureError, UnknownNameError
 from serfeat.extract import extract, manifest_of_files
 from serfeat.feature_sets import FEATURE_SETS, feature_set
 from serfeat.features import FeatureSet
-from serfeat.lld import DESCRIPTORS
+from serfeat.lld import DESCRIPTORS, formants
 from serfeat.manifest_csv import read_manifest
 from serfeat.sequences import Sequences
 
@@ -152,6 +153,28 @@ def test_segments_are_slices(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("file,start,end\na.wav,0,1\na.wav,1,2\n")
     table = extract(tmp_path / "m.csv", "prosody", store=tmp_path / "s").table
     assert table["f0_hz__p50"].tolist() == pytest.approx([150, 300], rel=1e-3)
+
+
+def test_the_sex_of_the_manifest_decides(tmp_path: Path) -> None:
+    """One recording said to be of three people: seen to fail with one key for all of them."""
+    for name in "abc":
+        sf.write(tmp_path / f"{name}.wav", utterance("s1", "neutral", "t1").x, 16_000)
+    rows = "file,speaker,sex\na.wav,1,m\nb.wav,2,female\nc.wav,3,\n"
+    (tmp_path / "m.csv").write_text(rows)
+    store = tmp_path / "s"
+    found = extract(tmp_path / "m.csv", "formants_by_sex,energy", store=store)
+    x = load_audio(tmp_path / "a.wav").x
+    for row, ceiling in enumerate((5000.0, 5500.0, 5500.0)):
+        f2 = formants(x, 16_000, ceiling=ceiling, frames="voiced")[:, 1]
+        assert found.table["f2_hz__mean"].iloc[row] == pytest.approx(np.nanmean(f2), rel=1e-6)
+    assert found.flags == ("", "", "sex unknown")
+    # What was known of a man is not known of a woman: the manifest was wrong.
+    (tmp_path / "m.csv").write_text(rows.replace(",m", ",f"))
+    again = extract(tmp_path / "m.csv", "formants_by_sex,energy", store=store)
+    assert again.computed == 0
+    np.testing.assert_array_equal(again.values[0], found.values[1])
+    # A set that does not ask for it is computed once.
+    assert extract(tmp_path / "m.csv", "formants,energy", store=store).computed == 1
 
 
 @pytest.mark.parametrize("chosen", OWN, ids=lambda s: s.name)

@@ -31,11 +31,12 @@ _WRITTEN = {
         "compare2016 is09 is13 serfeat88"
     ),
     "descriptors": (
-        "f0 f0_cc f0_shs f0_yin pitch_spline zcr energy intensity speech_rate loudness "
-        "loudness_peaks loudness_20ms sound_level duration formants formants_tracked "
-        "formants_burg mfcc mfcc39 mfcc_20ms lpc lpcc lsf plp rasta_plp plp_erb teo desa "
-        "teo_cb teo_fm_var teo_mfcc hnr hnr_ac jitter shimmer cycles cpp cpps spectral "
-        "spectral_20ms harmonics samples"
+        "f0 f0_two_pass f0_cc f0_shs f0_yin pitch_spline zcr energy intensity speech_rate "
+        "loudness loudness_peaks loudness_20ms sound_level duration formants formants_by_sex "
+        "formants_tracked formants_burg mfcc mfcc39 mfcc_20ms mfcc_htk mfcc_kaldi mfcc_librosa "
+        "lpc lpc_covariance lpc_burg lpcc lsf plp plp_hermansky rasta_plp plp_erb plp_erb_sqrt "
+        "plp_erb_log teo desa teo_cb teo_fm_var teo_mfcc hnr hnr_ac jitter shimmer cycles cpp "
+        "cpps spectral spectral_20ms harmonics samples"
     ),
     "functionals": (
         "mean std cv min max range p05 p20 p25 p50 p75 p80 p95 range_p20_p80 iqr skewness "

@@ -14,7 +14,7 @@ Contents
 --------
 `f0`          : Boersma's autocorrelation method with a Viterbi search, the default.
 `voice_range` : floor and ceiling for one voice, from the quartiles of a first pass.
-`semitones`   : Hz to semitones.   `DESCRIPTORS` : "f0".
+`semitones`   : Hz to semitones.   `DESCRIPTORS` : "f0", "f0_two_pass".
 Other methods: `serfeat.lld.f0_cc` (cross-correlation), `f0_shs` (subharmonics), `f0_yin`.
 
 Sources
@@ -176,18 +176,21 @@ def semitones(f0_hz: ArrayLike, reference: float = 27.5) -> Floats:
     return np.asarray(12 * np.log2(np.where(f > 0, f, np.nan) / reference), dtype=np.float64)
 
 
-def _f0(
-    st: ShortTime, *, floor: float = 75.0, ceiling: float = 600.0, bounds: Bounds = "fixed"
-) -> Floats:
+def _f0(st: ShortTime, *, floor: float = 75.0, ceiling: float = 600.0) -> Floats:
     """Compute the descriptor "f0".
 
     Returns
     -------
     (n_frames, 3): Hz, semitones re 27.5 Hz, normalised autocorrelation at the period.
     """
-    floor, ceiling = _range(st, bounds, floor, ceiling)
     contour = pitch(st, floor=floor, ceiling=ceiling)
     return np.column_stack([contour.f0, semitones(contour.f0), contour.strength])
+
+
+def _f0_two_pass(st: ShortTime) -> Floats:
+    """Compute the descriptor "f0_two_pass": (n_frames,) Hz."""
+    floor, ceiling = voice_range(st)
+    return pitch(st, floor=floor, ceiling=ceiling).f0
 
 
 DESCRIPTORS: tuple[Descriptor, ...] = (
@@ -203,5 +206,17 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         oracle="Praat, To Pitch (ac), on EMO-DB: 0.1 cent in the median, voicing equal in 99.8 % "
         "of frames; contours whose truth is known: 0.1 to 1.1 cent rms; semitones in closed "
         "form: 1e-12",
+    ),
+    Descriptor(
+        name="f0_two_pass",
+        columns=("f0_two_pass_hz",),
+        unit="Hz",
+        summary="rate of vocal-fold vibration, looked for in a range that a first pass has fitted "
+        "to the voice: 0.75 and 2.5 times its quartiles",
+        source="Boersma 1993; the range: De Looze & Hirst 2008, the ceiling for expressive speech",
+        compute=_f0_two_pass,
+        undefined="unvoiced frames",
+        oracle="f0 in the range of the voice: the same numbers; on EMO-DB no more octave jumps "
+        "than f0",
     ),
 )

@@ -52,7 +52,8 @@ __all__ = ["CEILINGS", "DESCRIPTORS", "Ceiling", "choose_ceiling", "formants", "
 
 # Hz: five formants lie below it ([1]).
 CEILINGS = {"male": 5000.0, "female": 5500.0, "child": 8000.0}
-Ceiling = float | Literal["male", "female", "child", "voice"]
+Ceiling = float | Literal["male", "female", "child", "voice", "sex"]
+USUAL_CEILING = 5500.0  # Hz, of a voice of which nothing is known
 
 # What `choose_ceiling` looks through, Hz.
 CANDIDATES = tuple(float(c) for c in range(4500, 6750, 250))
@@ -87,13 +88,13 @@ def formants(
     hop : s between frames.
     n_formants : formants to give, 1 to 5.
     ceiling : Hz, top of the analysed band; or a key of `CEILINGS`; or ``"voice"``: chosen by
-        `choose_ceiling`.
+        `choose_ceiling`. (``"sex"`` is of the descriptors, which know whose clip it is.)
     max_formants : formants expected below the ceiling, two poles each; 4.5 means 9 poles in Praat.
     length : s, nominal; the Gaussian window is physically twice as long.
     preemphasis_from : Hz, above which the spectrum is raised by 6 dB per octave.
     method : ``"selective"``, or ``"burg"`` as in Praat.
     frames : ``"audible"`` or ``"voiced"``.
-    tracked : number the resonances by `track`.
+    tracked : number the resonances by `track`; with five formants there is nothing to choose.
 
     Returns
     -------
@@ -150,6 +151,8 @@ def _formants(
 def _ceiling(st: ShortTime, ceiling: Ceiling) -> float:
     if ceiling == "voice":
         return choose_ceiling(st)
+    if ceiling == "sex":
+        return CEILINGS.get(st.sex, USUAL_CEILING)
     if isinstance(ceiling, str):
         if ceiling not in CEILINGS:
             raise did_you_mean("ceiling", ceiling, (*CEILINGS, "voice"))
@@ -176,7 +179,7 @@ def choose_ceiling(st: ShortTime) -> float:
     def make() -> float:
         tried = [c for c in CANDIDATES if c <= st.sr / 2]
         rough = [roughness(c) for c in tried]
-        return tried[int(np.argmin(rough))] if np.isfinite(rough).any() else 5500.0
+        return tried[int(np.argmin(rough))] if np.isfinite(rough).any() else USUAL_CEILING
 
     return st.memo(("ceiling",), make)
 
@@ -272,6 +275,7 @@ def _descriptor(name: str, summary: str, source: str, oracle: str, **params: obj
         params=params,
         version=3,
         oracle=oracle,
+        by_sex=params.get("ceiling") == "sex",
     )
 
 
@@ -283,7 +287,15 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         "Makhoul 1975; settings of Praat, Sound: To Formant (burg)",
         "Praat, To Formant (burg), on EMO-DB: 5, 12, 14 Hz in the median of F1, F2, F3; Klatt "
         "vowels: 13 Hz and 1.1 % at 100 Hz, 5 % at 200 Hz, 1 % with noise",
-        ceiling=5500.0,
+        ceiling=USUAL_CEILING,
+    ),
+    _descriptor(
+        "formants_by_sex",
+        "the first three formants, with a ceiling of 5000 Hz for men and 5500 Hz for women, as the "
+        "manifest's column sex says; 5500 Hz, and a flag, where it says nothing",
+        "Makhoul 1975; ceilings of the Praat manual, Sound: To Formant (burg)",
+        "formants at these ceilings: the same numbers",
+        ceiling="sex",
     ),
     _descriptor(
         "formants_tracked",
@@ -299,7 +311,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         "Praat, Sound: To Formant (burg)",
         "Praat, To Formant (burg): 1e-3 Hz without resampling, on EMO-DB 1 Hz in the median; Klatt "
         "vowels: 10 Hz and 1 % at 100 Hz",
-        ceiling=5500.0,
+        ceiling=USUAL_CEILING,
         n_formants=5,
         method="burg",
     ),

@@ -334,6 +334,28 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         "Burg beside librosa.lpc: 1e-10; known poles",
     ),
     Descriptor(
+        name="lpc_covariance",
+        columns=(*(f"lpc_{k}" for k in range(1, 13)), "lpc_gain_db"),
+        unit=(*("1",) * 12, "dB"),
+        summary="Linear prediction by least squares over the samples inside the frame: columns of "
+        "lpc; may be unstable",
+        source="Makhoul 1975, covariance method, order 12, pre-emphasis 0.97, 25 ms, no window",
+        compute=_lpc,
+        params={"order": 12, "preemphasis": 0.97, "method": "covariance"},
+        oracle="LAPACK's least squares: 1e-9; the impulse response of known poles: 1e-9",
+    ),
+    Descriptor(
+        name="lpc_burg",
+        columns=(*(f"lpc_{k}" for k in range(1, 13)), "lpc_gain_db"),
+        unit=(*("1",) * 12, "dB"),
+        summary="Linear prediction of the least forward and backward residual: columns of lpc; "
+        "stable without a window",
+        source="Burg 1967 as in Makhoul 1975, order 12, pre-emphasis 0.97, 25 ms, no window",
+        compute=_lpc,
+        params={"order": 12, "preemphasis": 0.97, "method": "burg"},
+        oracle="librosa.lpc: 1e-10",
+    ),
+    Descriptor(
         name="lpcc",
         columns=tuple(f"lpcc_{k}" for k in range(1, 13)),
         unit="1",

@@ -341,4 +341,36 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         oracle="openSMILE's means of mfcc1 to mfcc4 on EMO-DB: 2 % in the median (its grid has two "
         "frames less)",
     ),
+    Descriptor(
+        name="mfcc_htk",
+        columns=tuple(f"mfcc_{k}" for k in range(13)),
+        unit="1",
+        summary="MFCC of HTK: as mfcc, with 26 mel bands from 0 Hz",
+        source="The HTK Book 3.4, sections 5.4 and 5.6; = openSMILE htkcompatible",
+        compute=_coefficients,
+        params={"n": 13, "convention": CONVENTIONS["htk"]},
+        oracle="openSMILE's HTK-compatible chain, in HTK's framing: 2e-4 absolute",
+    ),
+    Descriptor(
+        name="mfcc_kaldi",
+        columns=tuple(f"mfcc_{k}" for k in range(13)),
+        unit="1",
+        summary="MFCC of Kaldi: 25 ms Povey window, 23 mel bands, 20-8000 Hz, liftered; mfcc_0 is "
+        "the log energy of the frame",
+        source="Povey et al. 2011, feat/feature-mfcc.cc, without dither",
+        compute=_coefficients,
+        params={"n": 13, "convention": CONVENTIONS["kaldi"]},
+        oracle="kaldi-native-fbank, in Kaldi's framing: 1e-4 relative",
+    ),
+    Descriptor(
+        name="mfcc_librosa",
+        columns=tuple(f"mfcc_{k}" for k in range(20)),
+        unit="1",
+        summary="MFCC of librosa: 2048-sample Hann window, 128 Slaney mel bands, dB no more than "
+        "80 below the clip's maximum",
+        source="McFee et al. 2015; = librosa.feature.mfcc(hop_length=160)",
+        compute=_coefficients,
+        params={"n": 20, "convention": CONVENTIONS["librosa"]},
+        oracle="librosa.feature.mfcc: 1e-6 relative",
+    ),
 )

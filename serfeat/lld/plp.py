@@ -134,7 +134,7 @@ def plp(
     sr : Hz.
     hop, length : s between frames, and of the Hamming window.
     order : poles of the model; 5 in [1], 12 in HTK.
-    n_cepstra : last coefficient; default `order`.
+    n_cepstra : last coefficient, at least 0; default `order`.
     variant : a key of `VARIANTS`.
     compression : ``"cuberoot"`` (power 0.33) or ``"sqrt"``, then an all-pole model; ``"log"``: a
         logarithm is not a power spectrum, so its cosine transform is given and `order` plays no
@@ -153,7 +153,7 @@ def plp(
     Raises
     ------
     UnknownNameError : a variant or compression that is not in the tables.
-    FeatureError : an order that the number of bands does not support.
+    FeatureError : an order that the number of bands does not support, a last coefficient below 0.
     """
     return _cepstra(
         ShortTime(x, sr, hop),
@@ -189,6 +189,8 @@ def _cepstra(
         raise did_you_mean("PLP compression", compression, (*EXPONENTS, "log"))
     kind = VARIANTS[variant]
     n = order if n_cepstra is None else n_cepstra
+    if n < 0:
+        raise FeatureError(f"a last coefficient of {n}, expected at least 0", code="bad-count")
     samples = max(1, round(length * st.sr))
     power = st.power(samples, window_name="hamming", preemphasis=preemphasis, align=align)
     n_fft = 2 * (power.shape[1] - 1)
@@ -365,6 +367,17 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         "spectrum: 1e-12",
     ),
     Descriptor(
+        name="plp_hermansky",
+        columns=tuple(f"plp_{k}" for k in range(1, 13)),
+        unit="1",
+        summary="PLP cepstrum of the paper: asymmetric critical bands on the Bark scale, no "
+        "pre-emphasis, no lifter, order 12: columns of plp",
+        source="Hermansky 1990, eq. 3 to 9",
+        compute=_without_level,
+        params={"order": 12, "variant": "hermansky"},
+        oracle="the steps of the paper, written out for one frame: 1e-9",
+    ),
+    Descriptor(
         name="rasta_plp",
         columns=tuple(f"rasta_plp_{k}" for k in range(1, 13)),
         unit="1",
@@ -388,5 +401,26 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         version=2,
         oracle="equivalent rectangular width of the bands, closed form: 3 %; a gain changes the "
         "level alone: 1e-9",
+    ),
+    Descriptor(
+        name="plp_erb_sqrt",
+        columns=tuple(f"plp_erb_{k}" for k in range(1, 13)),
+        unit="1",
+        summary="plp_erb with the square root in place of the cube root: columns of plp_erb",
+        source="Hermansky 1990 with the filter bank of Glasberg & Moore 1990",
+        compute=_without_level,
+        params={"order": 12, "variant": "erb", "compression": "sqrt"},
+        oracle="the same steps, written out for one frame: 1e-9",
+    ),
+    Descriptor(
+        name="plp_erb_log",
+        columns=tuple(f"plp_erb_{k}" for k in range(1, 13)),
+        unit="1",
+        summary="cosine transform of the logarithms of the weighted ERB bands, without a model: "
+        "columns of plp_erb",
+        source="Hermansky 1990 with the filter bank of Glasberg & Moore 1990",
+        compute=_without_level,
+        params={"order": 12, "variant": "erb", "compression": "log"},
+        oracle="the same steps, written out for one frame: 1e-9",
     ),
 )

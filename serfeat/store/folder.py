@@ -148,10 +148,13 @@ class Store:
             )
 
     @staticmethod
-    def key(content: str, start: float, end: float) -> str:
-        """Key of a clip: SHA-256 of the file's bytes and the bounds in nanoseconds."""
+    def key(content: str, start: float, end: float, sex: str = "") -> str:
+        """Key of a clip: SHA-256 of the file's bytes, the bounds in nanoseconds.
+
+        The speaker's sex comes last, where it was known and the features depend on it.
+        """
         stop = "" if np.isnan(end) else str(round(end * 1e9))
-        return f"{content}:{round(start * 1e9)}:{stop}"
+        return f"{content}:{round(start * 1e9)}:{stop}" + (f":{sex}" if sex else "")
 
     def prepare(self) -> None:
         """Make sure that rows can be added, and remove what killed writers left.

@@ -48,6 +48,8 @@ ADDED: dict[str, float] = {
     "lpc_gain_db": NEPER,
     "mfcc_0": 2 * np.sqrt(2 * 26),
     "mfcc39.mfcc_0": NEPER * np.sqrt(128),
+    "mfcc_librosa.mfcc_0": NEPER * np.sqrt(128),
+    "mfcc_kaldi.mfcc_0": 2.0,
     "teo_db": NEPER,
     "teo_mfcc_0": 4 * np.sqrt(2 * 26),  # the operator is a square already
     "desa_amplitude_db": NEPER,
@@ -96,14 +98,15 @@ NO_PLACE = {
 # Rates. A 16 kHz recording that was resampled has lost what lies above 7.2 kHz: median difference
 # in scales, at most, of what reads these frequencies on a logarithmic axis, or predicts from them.
 TOP_OF_BAND: dict[str, float] = {
-    "mfcc": 0.1, "mfcc39": 2.0, "lpc": 2.0, "lpcc": 0.5, "lsf": 3.0, "plp": 0.1, "plp_erb": 0.3,
-    "teo_mfcc": 0.2,
+    "mfcc": 0.1, "mfcc_htk": 0.1, "mfcc39": 2.0, "mfcc_librosa": 1.0, "lpc": 2.0,
+    "lpc_covariance": 1.0, "lpc_burg": 1.0, "lpcc": 0.5, "lsf": 3.0, "plp": 0.1, "plp_erb": 0.3,
+    "plp_erb_sqrt": 0.3, "plp_erb_log": 0.5, "teo_mfcc": 0.2,
 }  # fmt: skip
 
 # Without numba: default 1e-9 of a scale.
 SINGLE = "transforms in single precision, rounded in another order"
 PLAIN: dict[str, tuple[float, str]] = {
-    **{f"f0_{unit}": (1e-5, SINGLE) for unit in ("hz", "semitones")},
+    **{f"f0_{unit}": (1e-5, SINGLE) for unit in ("hz", "semitones", "two_pass_hz")},
     **{f"{letter}{k}_hz": (1e-4, SINGLE) for letter in "fb" for k in (1, 2, 3)},
     **dict.fromkeys(DESCRIPTORS["pitch_spline"].columns, (1e-05, SINGLE)),
     **dict.fromkeys(DESCRIPTORS["harmonics"].columns, (0.0001, SINGLE)),

@@ -18,7 +18,7 @@ from serfeat.lld.formants import (
     formants,
     track,
 )
-from serfeat.shorttime import ShortTime
+from serfeat.shorttime import LONG, ShortTime
 from serfeat.signal.resonances import Method, Resonances, resonances
 
 VOWELS = {
@@ -308,6 +308,19 @@ def test_degenerate_clips(x: np.ndarray, sr: int) -> None:
     assert (values[known] >= 0).all()
     assert (values[:, :3][known[:, :3]] <= 5450).all()
     assert (np.diff(values[:, :3], axis=1)[known[:, 1:3]] > 0).all()
+
+
+def test_the_ceiling_is_that_of_the_speakers_sex() -> None:
+    """Catches a sex that is lost, also on the way into the stretches of a long clip."""
+    by_sex = next(d for d in DESCRIPTORS if d.name == "formants_by_sex")
+    x = np.tile(vowel("a", 100.0, 16_000), 2)
+    for sex, ceiling in (("male", 5000.0), ("female", 5500.0), ("", 5500.0), ("other", 5500.0)):
+        found = by_sex(ShortTime(x, 16_000, sex=sex))
+        expected = formants(x, 16_000, ceiling=ceiling, frames="voiced")
+        np.testing.assert_array_equal(found, expected)
+    whole = ShortTime(np.zeros(int(LONG + 1) * 16_000, dtype=np.float32), 16_000, sex="male")
+    assert whole.long
+    assert {stretch.sex for _, _, stretch in whole.stretches()} == {"male"}
 
 
 def test_telephone_band_gets_fewer_poles() -> None:

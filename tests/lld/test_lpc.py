@@ -11,7 +11,8 @@ from serfeat.errors import FeatureError, UnknownNameError
 from serfeat.lld.lpc import DESCRIPTORS, covariance, lpc, lpcc, lsf
 from serfeat.shorttime import ShortTime
 
-LPC, LPCC, LSF = DESCRIPTORS
+TABLE = {d.name: d for d in DESCRIPTORS}
+LPC, LPCC, LSF = (TABLE[name] for name in ("lpc", "lpcc", "lsf"))
 POLES = [0.95 * np.exp(0.5j), 0.95 * np.exp(-0.5j), 0.9 * np.exp(1.6j), 0.9 * np.exp(-1.6j)]
 AR4 = np.poly(POLES).real
 
@@ -168,6 +169,11 @@ def test_descriptors_are_the_functions(noise: np.ndarray) -> None:
     np.testing.assert_allclose(LPC(st)[:, 12], 20 * np.log10(model.gain), rtol=1e-12)
     np.testing.assert_array_equal(LPCC(st), lpcc(noise, 16_000, preemphasis=0.97))
     np.testing.assert_array_equal(LSF(st), lsf(noise, 16_000, preemphasis=0.97))
+    for method in ("covariance", "burg"):
+        model = lpc(noise, 16_000, order=12, preemphasis=0.97, method=method)
+        found = TABLE[f"lpc_{method}"](st)
+        np.testing.assert_array_equal(found[:, :12], model.coefficients)
+        np.testing.assert_allclose(found[:, 12], 20 * np.log10(model.gain), rtol=1e-12)
 
 
 # -------------------------------------------------------------------------------- degenerate input

@@ -120,6 +120,15 @@ def test_librosa_is_librosas(speechlike: np.ndarray, sr: int, hop: int) -> None:
     np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=2e-6)
 
 
+def test_descriptors_are_the_conventions(speechlike: np.ndarray) -> None:
+    """On the toolkit's grid, the numbers of the namesake's settings; catches rows exchanged."""
+    table = {d.name: d for d in DESCRIPTORS}
+    for convention, n in (("htk", 13), ("kaldi", 13), ("librosa", 20)):
+        found = table[f"mfcc_{convention}"](ShortTime(speechlike, 16_000))
+        expected = mfcc(speechlike, 16_000, n=n, convention=convention)
+        np.testing.assert_array_equal(found, expected)
+
+
 # The row that TIM-Net's repository shows for this file (x86 Linux; from row 1 on both machines).
 TIMNET_ROW = """-732.30524 .76334983 .73838884 .7000172 .6526552 .6016959 .55283105 .51134 .48143077
 .4657153 .4648861 .47763315 .5008124 .5298445 .559294 .5835557 .59756315 .59742963 .58094174

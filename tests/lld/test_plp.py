@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy.linalg import solve_toeplitz
 from scipy.signal import lfilter
 
 from serfeat.errors import FeatureError, UnknownNameError
@@ -21,7 +22,8 @@ from serfeat.lld.plp import (
 from serfeat.shorttime import ShortTime
 from serfeat.types import Floats
 
-PLP, RASTA_PLP, PLP_ERB = DESCRIPTORS
+TABLE = {d.name: d for d in DESCRIPTORS}
+PLP, RASTA_PLP, PLP_ERB = (TABLE[name] for name in ("plp", "rasta_plp", "plp_erb"))
 module = importlib.import_module("serfeat.lld.plp")
 
 COMPONENT = """firstCC=1
@@ -48,6 +50,76 @@ def test_htk_is_opensmiles(
     theirs = opensmile_chain(speechlike, "cPlp", f"{COMPONENT}{order}", k=k)
     ours = plp(speechlike, 16_000, order=order, preemphasis=k, align="left")[:, 1:]
     np.testing.assert_allclose(ours, theirs[: len(ours)], atol={5: 5e-6, 12: 1e-4}[order])
+
+
+# ------------------------------------------------------------------------- the steps, written out
+def bark_bands(hz: Floats) -> tuple[Floats, Floats]:
+    """Hermansky 1990, eq. 3 to 5, one bin at a time: weights at `hz`, and the bands' centres."""
+
+    def bark(f: float) -> float:
+        w = 2 * np.pi * f
+        return float(6 * np.log(w / (1200 * np.pi) + np.sqrt((w / (1200 * np.pi)) ** 2 + 1)))
+
+    def curve(z: float) -> float:
+        if z < -1.3 or z > 2.5:
+            return 0.0
+        if z <= -0.5:
+            return 10.0 ** (2.5 * (z + 0.5))
+        return 1.0 if z < 0.5 else 10.0 ** (-1.0 * (z - 0.5))
+
+    top = bark(hz[-1])
+    places = [top * k / np.ceil(top) for k in range(1, int(np.ceil(top)))]
+    # the critical band's curve runs over the place of the band less the place of the bin, mirrored:
+    # a band looks further down, to -2.5, than up
+    weights = [[curve(place - bark(f)) for f in hz] for place in places]
+    return np.array(weights), np.array([600 * np.sinh(place / 6) for place in places])
+
+
+def written_out(frame: Floats, sr: int, bank: str, compression: str) -> Floats:
+    """PLP of one windowed frame: coefficients 1 to 12."""
+    points = 512
+    hz = np.arange(points // 2 + 1) * sr / points
+    power = np.abs(np.fft.fft(32767 * frame, points)[: points // 2 + 1]) ** 2
+    weights, centres = bark_bands(hz) if bank == "bark" else critical_bands("erb", sr, points)
+    bands = np.maximum(weights @ power, 1.0)
+    for k, f in enumerate(centres):
+        w = 2 * np.pi * f
+        loud = (f**2 / (f**2 + 1.6e5)) ** 2 * (f**2 + 1.44e6) / (f**2 + 9.61e6)
+        bands[k] *= loud / (1 + w**6 / 9.58e26)
+    n = len(bands)
+    if compression == "log":
+        terms = np.cos(np.pi * np.outer(np.arange(1, 13), np.arange(n) + 0.5) / n)
+        return np.asarray(np.sqrt(2 / n) * terms @ np.log(bands))
+    loudness = bands ** {"cuberoot": 0.33, "sqrt": 0.5}[compression]
+    whole = np.r_[loudness[0], loudness, loudness[-1]]
+    even = np.r_[whole, whole[-2:0:-1]]  # of a whole turn
+    lags = np.fft.ifft(even).real[:13]
+    a = np.r_[1.0, -solve_toeplitz(lags[:12], lags[1:])]
+    cepstrum = np.zeros(13)
+    for m in range(1, 13):
+        earlier = sum(k * cepstrum[k] * a[m - k] for k in range(1, m))
+        cepstrum[m] = -a[m] - earlier / m
+    return cepstrum[1:]
+
+
+@pytest.mark.parametrize(
+    ("name", "bank", "compression"),
+    [
+        ("plp_hermansky", "bark", "cuberoot"),
+        ("plp_erb", "erb", "cuberoot"),
+        ("plp_erb_sqrt", "erb", "sqrt"),
+        ("plp_erb_log", "erb", "log"),
+    ],
+)
+def test_the_steps_written_out(
+    speechlike: np.ndarray, name: str, bank: str, compression: str
+) -> None:
+    """Seen to catch a mirrored curve, a loudness without its fall, 1/3 for 0.33, lost end bands."""
+    found = TABLE[name](ShortTime(speechlike, 16_000))
+    for i in (40, 90, 150):
+        frame = speechlike[160 * i - 200 : 160 * i + 200] * np.hamming(400)
+        expected = written_out(frame, 16_000, bank, compression)
+        np.testing.assert_allclose(found[i], expected, rtol=1e-9, atol=1e-9)
 
 
 # ------------------------------------------------------------------------------------- closed form
@@ -207,3 +279,6 @@ def test_wrong_settings_say_so() -> None:
         plp(x, 16_000, compression="cube")  # type: ignore[arg-type]
     with pytest.raises(FeatureError, match="expected 1 to 20"):
         plp(x, 16_000, variant="hermansky", order=30)
+    with pytest.raises(FeatureError, match="expected at least 0"):
+        plp(x, 16_000, n_cepstra=-1)
+    assert plp(x, 16_000, n_cepstra=0).shape == (11, 1)
