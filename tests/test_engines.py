@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -53,3 +55,20 @@ def test_a_pool_that_breaks_is_followed_by_another(
     with pytest.raises(SerfeatError, match="kept alive"):
         list(run(abs, tasks, jobs=1, isolated=True))
     assert len(calls) < 30
+
+
+def test_what_workers_share_is_begun_ahead() -> None:
+    """Seen to fail with a fork server that nobody told what to import."""
+    script = """
+import multiprocessing, os, sys
+from serfeat.engines import ahead
+ahead("serfeat.votes")
+if "forkserver" in multiprocessing.get_all_start_methods():
+    look = "import os, sys; has = 'serfeat.votes' in sys.modules; "
+    look += "os._exit(2 * has + (os.environ['OMP_NUM_THREADS'] == '1'))"
+    child = multiprocessing.get_context("forkserver").Process(target=exec, args=(look,))
+    child.start(); child.join()
+    assert "serfeat.votes" not in sys.modules
+    assert child.exitcode == 3, child.exitcode
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

@@ -237,6 +237,18 @@ def extract(
     seconds_of_audio, computed, known, seconds, flags: {flag: clips}, failures: [{file, ...}],
     synthetic}.
     """
+    if level not in {"functionals", "lld"}:
+        raise did_you_mean("level", level, ["functionals", "lld"])
+    if engine not in words.WORDS["engines"]:  # also where all is known and none is needed
+        raise did_you_mean("engine", engine, words.WORDS["engines"])
+    if output.suffix not in {".parquet", ".csv"}:
+        raise did_you_mean("format", output.suffix or "(none)", [".parquet", ".csv"], where=output)
+    present(source)
+    if jobs != 1 and engine == "processes":  # while this one imports and reads the manifest
+        from serfeat.engines import ahead
+
+        ahead("serfeat.clips")
+
     from serfeat.audio import Limits
     from serfeat.backends import with_backend
     from serfeat.extract import as_manifest
@@ -246,13 +258,6 @@ def extract(
     from serfeat.shards import shard as shard_of
     from serfeat.store import write_table
 
-    if level not in {"functionals", "lld"}:
-        raise did_you_mean("level", level, ["functionals", "lld"])
-    if engine not in words.WORDS["engines"]:  # also where all is known and none is needed
-        raise did_you_mean("engine", engine, words.WORDS["engines"])
-    if output.suffix not in {".parquet", ".csv"}:
-        raise did_you_mean("format", output.suffix or "(none)", [".parquet", ".csv"], where=output)
-    present(source)
     probe(output)
     consent(accept_opensmile_licence)
     chosen = feature_set(features)

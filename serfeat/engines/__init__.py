@@ -12,6 +12,7 @@ Contents
 `lost`            : what a dead worker died of.
 `Interrupt`       : the first Ctrl-C finishes what is open, the second does not.
 `start_method`, `begin_worker`, `one_thread_per_worker` : how a worker begins, for who keeps a pool.
+`ahead` : begin with what all workers have in common.
 `available_cores`, `worker_memory` : what there is to share.
 
 Sources
@@ -43,6 +44,7 @@ from serfeat.jit import COMPILER
 __all__ = [
     "ENGINES",
     "Interrupt",
+    "ahead",
     "available_cores",
     "begin_worker",
     "lost",
@@ -312,6 +314,18 @@ def start_method(module: str) -> BaseContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([module, *COMPILER])
     return context
+
+
+def ahead(module: str) -> None:
+    """Let the processes to come import `module` from now on, while this one does something else.
+
+    On a machine without fork servers nothing happens.
+    """
+    if start_method(module).get_start_method() == "forkserver":
+        from multiprocessing.forkserver import ensure_running
+
+        with one_thread_per_worker():
+            ensure_running()
 
 
 @contextmanager
