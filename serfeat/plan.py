@@ -29,6 +29,8 @@ class Entry:
     params : of the model.
     targets : ``"labels"``, or ``"votes"``: deep entries then learn the shares of the raters' votes
         (the manifest's ``votes_<emotion>`` columns); what is predicted and scored stays the label.
+    train_on : ``"all"`` training clips, or the ``"clear"`` ones, whose raters agree
+        (`serfeat.votes.kinds`); what is tested stays.
     augment : further versions of the training clips: `copies` of them, and the settings of
         `serfeat.augment.Version`. Test clips have none.
     normalisation : key of `serfeat.normalisation.NORMALISATIONS`: ``"global"`` (statistics of the
@@ -43,6 +45,7 @@ class Entry:
     features: str
     params: Mapping[str, Any] = field(default_factory=dict)
     targets: str = "labels"
+    train_on: str = "all"
     augment: Mapping[str, Any] = field(default_factory=dict)
     normalisation: str = "global"
     tune: Mapping[str, Any] | str = ""

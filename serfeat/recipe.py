@@ -28,6 +28,7 @@ of range names its place, and nothing in a recipe is ever run as code. ::
     features = "classic"        # or "table:mine.csv": your own, a row for each file
     params = { C = 10.0 }
     # targets = "votes"         # learn the shares of the raters' votes (deep models)
+    # train_on = "clear"        # the training clips whose raters agree
     # augment = { copies = 2, noise = [5, 20], speed = [0.9, 1.1] }  # of the training clips
     # normalisation = "speaker"
     # tune = { C = [0.1, 1.0, 10.0] }  # inside the training rows, speakers held out; or "default"
@@ -107,6 +108,7 @@ class EntryPart(_Closed):
     features: str
     params: dict[str, Any] = {}
     targets: Literal["labels", "votes"] = "labels"
+    train_on: Literal["all", "clear"] = "all"
     augment: dict[str, Any] = {}
     normalisation: Literal["global", "speaker", "none"] | None = None
     tune: dict[str, Any] | Literal["", "default"] = ""
@@ -184,6 +186,7 @@ class Recipe(_Closed):
             features=part.features,
             params=part.params,
             targets=part.targets,
+            train_on=part.train_on,
             augment=part.augment,
             normalisation=part.normalisation or self.run.normalisation,
             tune=part.tune,

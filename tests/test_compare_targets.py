@@ -15,8 +15,10 @@ from serfeat.compare import tasks as tasks_module
 from serfeat.errors import FeatureError, ModelError, SerfeatError, SplitError, UnknownNameError
 from serfeat.manifest import Manifest, rows_from_records
 from serfeat.manifest_csv import read_manifest
+from serfeat.metrics import speaker_key
 from serfeat.models import torch_classifier, training
 from serfeat.plan import ChosenProtocol, Entry, Plan
+from serfeat.votes import kinds as vote_kinds
 
 HELD_OUT = (ChosenProtocol("leave_one_speaker_out"),)
 KFOLD = (ChosenProtocol("speaker_kfold", {"n": 2}),)
@@ -81,6 +83,36 @@ def test_votes_and_tasks_reach_the_training_and_only_its_rows(
         assert given["oracle"] is None
 
 
+@pytest.mark.parametrize("model", ["svm", "timnet"])
+def test_clear_clips_alone_are_learnt_and_all_are_tested(
+    rated: Manifest, tmp_path: Path, monkeypatch, model: str
+) -> None:
+    """Caught: the choice lost on the way, and the ambiguous clips left out of the test as well."""
+    rows = rated.rows.copy()
+    torn = rows.index[::3]  # as many votes for another emotion
+    rows.loc[torn, ["votes_anger", "votes_neutral"]] = 4.0
+    rows.loc[rows.index[0], ["votes_anger", "votes_neutral", "votes_sadness"]] = [1.0, 0.0, 0.0]
+    clear = vote_kinds(rows, ["anger", "neutral", "sadness"]) == "clear"
+    assert 0 < clear.sum() < len(rows) - len(torn) + 1
+    seen = []
+    original = fitting.fit
+
+    def spy(fitted, X, y, groups, **given):
+        seen.append(groups)
+        return original(fitted, X, y, groups, **given)
+
+    monkeypatch.setattr(fitting, "fit", spy)
+    features = "prosody" if model == "svm" else "timnet39"
+    entry = Entry(model, model, features, {} if model == "svm" else SMALL, train_on="clear")
+    run = compare(rated.with_rows(rows), Plan("t", (entry,), HELD_OUT), tmp_path)
+    predictions = pd.read_parquet(run / "predictions.parquet")
+    assert len(predictions) == len(rows)
+    speakers = speaker_key(rows).to_numpy(str)
+    for held_out, groups in zip(np.unique(speakers), seen, strict=True):
+        assert sorted(groups) == sorted(speakers[clear & (speakers != held_out)])
+    assert json.loads((run / "run.json").read_text())["entries"][0]["train_on"] == "clear"
+
+
 def test_what_a_manifest_lacks_or_a_model_cannot_use_is_one_clear_line(
     rated: Manifest, tmp_path: Path
 ) -> None:
@@ -90,6 +122,10 @@ def test_what_a_manifest_lacks_or_a_model_cannot_use_is_one_clear_line(
     entry = Entry("svm", "svm", "prosody", targets="votes")
     with pytest.raises(ModelError, match=r"SupportVectors cannot use proportions"):
         compare(rated, Plan("t", (entry,), HELD_OUT), tmp_path / "b")
+    entry = Entry("svm", "svm", "prosody", train_on="clear")
+    unrated = rated.with_rows(rated.rows.drop(columns=["votes_anger"]))
+    with pytest.raises(SerfeatError, match="anger"):
+        compare(unrated, Plan("t", (entry,), HELD_OUT), tmp_path / "c")
 
 
 def test_a_killed_training_goes_on_in_the_run(rated: Manifest, tmp_path: Path, monkeypatch) -> None:

@@ -88,6 +88,21 @@ def test_further_versions_are_trained_on(
     assert not (tmp_path / "none").exists()
 
 
+def test_clear_clips_alone_are_learnt(tiny: Path, tmp_path: Path) -> None:
+    """As in a comparison. Seen to catch: a word that nothing was done with."""
+    manifest = read_manifest(tiny)
+    rows = manifest.rows.copy()
+    for emotion in sorted(set(rows["emotion"])):
+        rows[f"votes_{emotion}"] = 3.0 * (rows["emotion"] == emotion)
+    rows.loc[rows.index[::4], "votes_anger"] = 3.0  # torn, where it is not anger
+    torn = rows.index[::4][rows["emotion"].iloc[::4] != "anger"]
+    assert len(torn) > 1
+    train(manifest.with_rows(rows), replace(KNN, train_on="clear"), tmp_path, held_out=0)
+    card = load_model(tmp_path)[1]
+    assert card["train_on"] == "clear"
+    assert card["trained_on"]["rows"] == len(rows) - len(torn)
+
+
 def test_speakers_of_two_corpora_are_counted_apart_and_have_to_be_named(
     tiny: Path, tmp_path: Path
 ) -> None:

@@ -44,6 +44,8 @@ WORDS = {
     "`encoder:DIR@2`; `table:mine.csv`, your own with a row for each file",
     "entries.params": "of the model, see the table below",
     "entries.targets": "`votes`: learn the shares of the raters' votes (deep models)",
+    "entries.train_on": "`clear`: the training clips on whose emotion two raters or more agree "
+    "(columns `votes_<emotion>`); what is tested stays",
     "entries.augment": "further versions of the training clips: `copies`, `noise`, `speed`, "
     "`pitch`, ...",
     "entries.normalisation": "in place of `run.normalisation`",

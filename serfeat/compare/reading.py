@@ -45,7 +45,10 @@ FAILURE = {"file": TEXT, "start": NUMBER, "end?": NUMBER, **WHY}
 PROTOCOL = {"key": TEXT, "speaker_independent": FLAG, "words": TEXT, "folds": WHOLE}
 ENTRY = {
     **dict.fromkeys(("name", "kind", "model", "features"), TEXT),
-    **{f"{word}?": TEXT for word in ("level", "normalisation", "words", "targets", "licence")},
+    **{
+        f"{word}?": TEXT
+        for word in ("level", "normalisation", "words", "targets", "train_on", "licence")
+    },
     "params?": {},
     "augment?": {},
 }

@@ -182,6 +182,7 @@ def _entry_record(entry: Entry, extraction: Extraction) -> dict[str, Any]:
         "licence": extraction.features.licence,
         "params": dict(entry.params),
         "targets": entry.targets,
+        "train_on": entry.train_on,
         "augment": dict(entry.augment),
         "normalisation": entry.normalisation,
         "tune": entry.tune if isinstance(entry.tune, str) else dict(entry.tune),

@@ -5,6 +5,7 @@ Contents
 `Known`    : what the manifest says of some rows.
 `known_of` : of all rows of a plan; a task gets `Known.of` its training rows alone.
 `numbers_of`, `shares_of_votes`, `task_columns` : its parts.
+`learnt_rows` : which training rows an entry learns from.
 """
 
 from __future__ import annotations
@@ -20,10 +21,17 @@ import pandas as pd
 from serfeat.errors import ModelError, did_you_mean
 from serfeat.metrics import speaker_key
 from serfeat.plan import Entry, Plan
-from serfeat.types import Floats, Ints
-from serfeat.votes import proportions
+from serfeat.types import Bools, Floats, Ints
+from serfeat.votes import kinds, proportions
 
-__all__ = ["Known", "known_of", "numbers_of", "shares_of_votes", "task_columns"]
+__all__ = [
+    "Known",
+    "known_of",
+    "learnt_rows",
+    "numbers_of",
+    "shares_of_votes",
+    "task_columns",
+]
 
 
 @dataclass(frozen=True)
@@ -105,6 +113,18 @@ def shares_of_votes(rows: pd.DataFrame, labels: Sequence[str]) -> Floats:
     alone = np.isnan(shares).any(axis=1)
     shares[alone] = rows["emotion"].to_numpy()[alone, None] == np.array(labels)
     return shares
+
+
+def learnt_rows(entry: Entry, rows: pd.DataFrame) -> Bools:
+    """(n,) marks of the rows that an entry learns from where they are in training.
+
+    Raises
+    ------
+    ManifestError, UnknownNameError : ``train_on = "clear"``, and no columns of votes.
+    """
+    if entry.train_on == "all":
+        return np.ones(len(rows), dtype=bool)
+    return np.asarray(kinds(rows, sorted(set(rows["emotion"]))) == "clear")
 
 
 def task_columns(entries: Iterable[Entry], rows: pd.DataFrame) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import pandas as pd
 from serfeat.compare.code import code_of
 from serfeat.compare.features import File, Key, file_key
 from serfeat.compare.fitting import Task, stack_key, train_and_predict, train_stacked
-from serfeat.compare.targets import known_of
+from serfeat.compare.targets import known_of, learnt_rows
 from serfeat.engines import run
 from serfeat.errors import ModelError, SerfeatError
 from serfeat.extract import Extraction
@@ -28,7 +28,7 @@ from serfeat.families import families
 from serfeat.models import MODELS
 from serfeat.plan import Plan
 from serfeat.splits import Fold
-from serfeat.types import Report
+from serfeat.types import Bools, Report
 
 __all__ = ["run_tasks", "tasks_of"]
 
@@ -49,6 +49,7 @@ def tasks_of(
     first = plan.protocols[0].key
     for entry in sorted(plan.entries, key=lambda e: MODELS[e.model].kind):
         code = code_of(entry)
+        learnt = learnt_rows(entry, rows)
         explained = entry.name in plan.explain
         features = extractions[entry.features, entry.level, None].features
         columns = families(features.columns(entry.level)) if explained else {}
@@ -56,7 +57,8 @@ def tasks_of(
             runs = [(seed, False) for seed in plan.seeds]
             if entry.name in plan.control and protocol == first:
                 runs += [(shuffling, True) for shuffling in range(plan.control_runs)]
-            for (seed, control), fold in itertools.product(runs, made):
+            folds = [_learning(fold, learnt) for fold in made]
+            for (seed, control), fold in itertools.product(runs, folds):
                 task = Task(
                     entry=entry,
                     protocol=protocol,
@@ -79,6 +81,14 @@ def tasks_of(
                 name = hashlib.sha256(f"{code} {index} {task.identity}".encode()).hexdigest()
                 tasks.append(replace(task, part=work / f"{name[:24]}.json"))
     return tasks
+
+
+def _learning(fold: Fold, learnt: Bools) -> Fold:
+    """Leave out of the training side of a fold what is not learnt from."""
+    if learnt.all():
+        return fold
+    train, validation = (side[learnt[side]] for side in (fold.train, fold.validation))
+    return replace(fold, train=train, validation=validation)
 
 
 def run_tasks(tasks: Sequence[Task], jobs: int, report: Report, engine: str, address: str) -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 from serfeat import doubt
 from serfeat.audio import USUAL, Limits
 from serfeat.augment import Version
-from serfeat.compare.targets import known_of
+from serfeat.compare.targets import known_of, learnt_rows
 from serfeat.errors import ModelError
 from serfeat.extract import Extraction, Failure, extract
 from serfeat.feature_sets import feature_set
@@ -123,6 +123,7 @@ def _train(
     rows = manifest.rows
     for extraction in made:
         rows = rows.loc[rows.index.isin(extraction.index)]
+    rows = rows.loc[learnt_rows(entry, rows)]
     labels = [] if dimensions else sorted(set(rows["emotion"]))
     if len(labels) < 2 and not dimensions:
         raise ModelError(
@@ -167,6 +168,7 @@ def _train(
             "dimensions": list(dimensions),
             "normalisation": entry.normalisation,
             "augment": dict(entry.augment),
+            "train_on": entry.train_on,
             **_origin(manifest, rows, made),
         },
     )

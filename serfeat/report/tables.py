@@ -260,9 +260,8 @@ def entries_table(run: Run) -> Table:
 def _settings(entry: Mapping[str, Any]) -> str:
     """Everything that was set by the recipe, as "name = value"."""
     given = dict(entry.get("params") or {})
-    given |= {name: entry[name] for name in ("targets", "augment", "tune") if entry.get(name)}
-    if given.get("targets") == "labels":
-        del given["targets"]
+    usual = {"targets": "labels", "train_on": "all", "augment": {}, "tune": ""}
+    given |= {name: entry[name] for name, u in usual.items() if entry.get(name, u) not in (u, {})}
     return ", ".join(f"{k} = {v}" for k, v in given.items()) or "defaults"
 
 
