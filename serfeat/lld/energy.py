@@ -14,7 +14,7 @@ Contents
 
 Sources
 -------
-[1] S. Young et al., The HTK Book (3.4), section "Energy Measures".
+[1] S. Young et al., The HTK Book (3.4), section "Energy Measures", eq. 5.15.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         columns=("rms_db", "log_energy"),
         unit=("dB", "ln"),
         summary="root mean square re full scale, and HTK's log energy; floor -100 dB",
-        source="HTK Book 3.4, section Energy Measures",
+        source="HTK Book 3.4, section Energy Measures, eq. 5.15",
         compute=_both,
         params={"length": 0.025, "scale": "int16"},
         oracle="closed form, sine and sum of squares: 1e-9 and 1e-12; librosa's RMS: 1e-5 dB "

@@ -14,6 +14,11 @@ kaldi      ``compute-mfcc-feats --dither=0``; with          kaldi-native-fbank
 librosa    ``librosa.feature.mfcc`` with its defaults       librosa; TIM-Net's published row
 ========== =============================================== =========================================
 
+The formula, with the numbers of [2]: ``y[n] = x[n] - 0.97 x[n-1]`` (5.1), a Hamming window (5.2),
+the power spectrum, N = 26 triangles equally spaced on ``mel(f) = 2595 log10(1 + f / 700)`` (5.13),
+the logarithm m_j of each band's power, ``c_k = sqrt(2 / N) sum_j m_j cos(pi k (j - 0.5) / N)``
+(5.14), times ``1 + 11 sin(pi k / 22)`` (5.12).
+
 Pre-emphasis comes before the window, as in HTK. After it (``emphasised="spectrum"``) it is a weight
 of the power spectrum, and one spectrum less is needed; but by then the window's side lobes
 have leaked low frequencies into weak high bands. On EMO-DB coefficients 1 ... 13 then differ by 0.8
@@ -35,7 +40,7 @@ Sources
 -------
 [1] S. Davis, P. Mermelstein, "Comparison of parametric representations for monosyllabic word
     recognition", IEEE Trans. ASSP 28(4), 1980.
-[2] S. Young et al., The HTK Book (3.4), sections 5.4 and 5.6.
+[2] S. Young et al., The HTK Book (3.4), sections 5.2 to 5.6.
 [3] B. McFee et al., "librosa: audio and music signal analysis in Python", SciPy 2015.
 [4] J. Ye et al., "Temporal modeling matters: a novel temporal emotional modeling approach for
     speech emotion recognition" (TIM-Net), ICASSP 2023.
