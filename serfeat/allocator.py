@@ -1,11 +1,10 @@
-"""What extraction and training ask of the system's memory: to keep what is taken often.
+"""What an extraction asks of the system's memory: to keep what is taken often, to take back early.
 
 One setting of the C library's allocator is worth a third of the time of an extraction. glibc gives
 arrays of more than 128 KiB back to the system when they are freed, and takes them anew for the next
 block or clip: every page is then cleared and mapped again, which takes as long as the transform
-that fills it. An extraction frees and takes the same few megabytes all the time, and so does the
-training of a network, so they ask glibc to keep them. Elsewhere (musl, macOS, Windows) nothing is
-changed.
+that fills it. An extraction frees and takes the same few megabytes all the time, so it asks glibc
+to keep them. Elsewhere (musl, macOS, Windows) nothing is changed.
 
 The samples of a long recording, on the other hand, are read once, from the first to the last, while
 the frames made of them grow: given back piece by piece, both are never in memory whole.
@@ -32,19 +31,13 @@ from numpy.typing import NDArray
 __all__ = ["give_back", "keep_freed_memory", "of_pages", "trim"]
 
 # Numbers of the parameters in malloc.h, and the largest threshold that glibc accepts.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGEST_BLOCK = 32 << 20
 KEPT = 128 << 20
 
 
-def keep_freed_memory(*, blocks_of_any_size: bool = False) -> bool:
+def keep_freed_memory() -> bool:
     """Keep up to 128 MiB of freed memory in this process, in blocks of up to 32 MiB.
-
-    Parameters
-    ----------
-    blocks_of_any_size : larger blocks as well: for networks on waveforms, whose layers take and
-        free 60 MB each. A step of training took a fifth less time, and a fifth to a half more
-        memory, since blocks are then not always found again where they fit.
 
     Returns
     -------
@@ -56,10 +49,7 @@ def keep_freed_memory(*, blocks_of_any_size: bool = False) -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    taken = mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK) and mallopt(M_TRIM_THRESHOLD, KEPT)
-    if blocks_of_any_size:
-        taken = taken and mallopt(M_MMAP_MAX, 0)
-    return bool(taken)
+    return bool(mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK) and mallopt(M_TRIM_THRESHOLD, KEPT))
 
 
 def trim() -> None:

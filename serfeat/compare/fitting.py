@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from serfeat.allocator import keep_freed_memory
 from serfeat.compare.targets import Known
 from serfeat.errors import ModelError, SerfeatError
 from serfeat.files import committed
@@ -87,8 +86,6 @@ def train_and_predict(task: Task) -> SerfeatError | None:
     None, or what went wrong: an error that names entry and fold.
     """
     known = task.known
-    if MODELS[task.entry.model].kind == "deep":
-        keep_freed_memory(blocks_of_any_size=True)
     try:
         X, y = _features(task.features), _targets(task)
         start = time.perf_counter()

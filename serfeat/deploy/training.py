@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from serfeat import doubt
-from serfeat.allocator import keep_freed_memory
 from serfeat.audio import USUAL, Limits
 from serfeat.augment import Version
 from serfeat.compare.targets import known_of, learnt_rows
@@ -149,9 +148,7 @@ def _train(
         )  # fmt: skip
     model = make(chosen)
     deep = MODELS[entry.model].kind == "deep"
-    if deep:
-        keep_freed_memory(blocks_of_any_size=True)
-        # It tells its epochs; the stored model has no such function.
+    if deep:  # tells its epochs; the stored model has no such function
         model.steps[-1][1].set_params(verbose=partial(report, "training"))
     else:
         report("training", 0, 1)
