@@ -4,7 +4,8 @@ Run: python bench/heads.py [--device cuda] [--scale 0.15] [NAME ...]; a name is 
 of the table: mlp, dcrn, "dcrn paper".
 
 An epoch is 480 clips of 188 frames of 39 columns in batches of 64 (TIM-Net's EMO-DB); heads on
-waveforms get 3 s at 16 kHz in batches of 16 and fewer clips, and say so. Every head runs in a
+waveforms get 3 s at 16 kHz in batches of 16 and fewer clips, layer_weights 140 positions of all
+five states of Whisper tiny, and say so. Every head runs in a
 process of its own, on one CPU thread; the quickest of three epochs counts. Memory is the peak of
 the process less that of one that only imported torch. Random numbers: no accuracy here.
 """
@@ -41,6 +42,7 @@ CASES: dict[str, tuple[str, dict[str, Any], int, int, int, int]] = {
         )
     },
     "timnet causal": ("timnet", {"causal": True}, COLUMNS, FRAMES, 480, 64),
+    "layer_weights": ("layer_weights", {"n_layers": 5}, 5 * ENCODER, 140, 480, 64),
     "amrwc": ("amrwc", {"n_encoder": ENCODER}, COLUMNS + ENCODER, FRAMES, 480, 64),
     "am_resnet (waveform)": ("am_resnet", {"n_samples": 160}, 160, 300, 48, 16),
     "dcrn compact (waveform)": ("dcrn", {"n_samples": 160}, 160, 300, 16, 8),
