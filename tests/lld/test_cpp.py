@@ -144,6 +144,26 @@ def test_peak_lies_at_the_period() -> None:
     assert np.nanmean(cpp(x, SR, floor=135, ceiling=200)) < inside - 5
 
 
+def test_the_peak_is_that_of_the_parabola() -> None:
+    """Between the samples, above a tilted line; beside the range's end the sample itself counts.
+
+    Seen to catch a bend of half the size, the line taken off at the sample in place of the peak.
+    """
+    plan = module._analysis(SR, 60.0, 330.0)
+    k = np.arange(plan.bins)
+    slope, intercept = np.array([-40.0]), np.array([3.0])  # dB/s and dB
+    at = 80.3
+    level = -0.7 * (k - at) ** 2 + 20.0
+    expected = 20.0 - (-40.0 * at * plan.quefrency[1] + 3.0)
+    found = module._prominence(level[None], plan, (slope, intercept))
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    rising = 0.1 * k  # highest at the end of the range, no peak
+    last = plan.peak.stop - 1
+    found = module._prominence(rising[None], plan, (slope, intercept))
+    expected = 0.1 * last - (-40.0 * last * plan.quefrency[1] + 3.0)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 def all_pairs(y: Floats) -> tuple[float, float]:
     i, j = np.triu_indices(len(y), 1)
     slope = np.median((y[j] - y[i]) / (j - i))

@@ -310,6 +310,26 @@ def test_degenerate_clips(x: np.ndarray, sr: int) -> None:
     assert (np.diff(values[:, :3], axis=1)[known[:, 1:3]] > 0).all()
 
 
+@pytest.mark.parametrize(("db", "heard"), [(-59.0, True), (-61.0, False)])
+def test_what_is_60_db_below_the_loudest_is_silence(db: float, heard: bool) -> None:
+    """Of the root mean square over the window's 50 ms; below -100 dB nothing is loud.
+
+    Seen to catch 66 dB, a window of 75 ms, a level from another frame's square.
+    """
+    noise = 0.1 * np.random.default_rng(0).standard_normal(16_000)
+    x = noise * np.where(np.arange(16_000) < 8_000, 1.0, 10 ** (db / 20))
+    known = np.isfinite(formants(x, 16_000, frames="audible")[:, 0])
+    assert known[5:45].all()
+    assert known[60:95].mean() > 0.95 if heard else known[60:95].mean() < 0.05
+    # The last loud sample is number 7999: frames whose 50 ms reach it are loud.
+    edge = np.isfinite(formants(x * (np.arange(16_000) < 8_000), 16_000)[:, 0])
+    assert edge[51]
+    assert not edge[53:].any()
+    quiet = 10 ** (-101 / 20) / 0.1 * noise
+    assert not np.isfinite(formants(quiet, 16_000)).any()
+    assert np.isfinite(formants(10 ** (4 / 20) * quiet, 16_000)[5:95, 0]).all()
+
+
 def test_the_ceiling_is_that_of_the_speakers_sex() -> None:
     """Catches a sex that is lost, also on the way into the stretches of a long clip."""
     by_sex = next(d for d in DESCRIPTORS if d.name == "formants_by_sex")

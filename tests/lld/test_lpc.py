@@ -10,6 +10,7 @@ from scipy.signal import lfilter
 from serfeat.errors import FeatureError, UnknownNameError
 from serfeat.lld.lpc import DESCRIPTORS, covariance, lpc, lpcc, lsf
 from serfeat.shorttime import ShortTime
+from serfeat.signal.prediction import burg
 
 TABLE = {d.name: d for d in DESCRIPTORS}
 LPC, LPCC, LSF = (TABLE[name] for name in ("lpc", "lpcc", "lsf"))
@@ -119,6 +120,16 @@ def test_burg_is_librosas_on_the_same_frames(noise: np.ndarray) -> None:
     got = lpc(noise, 16_000, order=10, method="burg", align="left")
     frames = ShortTime(noise, 16_000).frames(400, align="left")
     np.testing.assert_allclose(got.a, librosa.lpc(frames, order=10), atol=1e-10)
+
+
+@pytest.mark.parametrize("method", ["burg", "covariance"])
+def test_pre_emphasis_without_a_window_is_htks(noise: np.ndarray, method: str) -> None:
+    """Inside the frame, its first sample times 1 - a. Seen to catch 1 + a there."""
+    got = lpc(noise, 16_000, order=8, method=method, preemphasis=0.9, align="left").a[7]
+    frame = noise[1120:1520]
+    emphasised = np.r_[0.1 * frame[0], frame[1:] - 0.9 * frame[:-1]]
+    solve = covariance if method == "covariance" else burg
+    np.testing.assert_allclose(got, solve(emphasised[None], 8).a[0], atol=1e-12)
 
 
 def test_lpcc_is_the_cepstrum_of_the_lpc_spectrum(noise: np.ndarray) -> None:

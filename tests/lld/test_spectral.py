@@ -70,6 +70,41 @@ def test_slopes_and_ratios_of_a_straight_spectrum(slope: float) -> None:
     assert mean["alpha_ratio_db"] == pytest.approx(ratio, abs=0.5)
 
 
+@pytest.mark.parametrize("tilt", [-0.01, 0.004])
+def test_the_definitions_written_out_for_one_frame(tilt: float) -> None:
+    """A lopsided spectrum with every edge of a band between two levels.
+
+    Seen to catch the spread to the fourth under the skewness, a rolloff of 90 %, band edges at 55
+    and 2200 Hz.
+    """
+    x = shaped(tilt)
+    i = 120
+    frame = x[160 * i - 200 : 160 * i + 200] * np.hamming(400)
+    power = np.abs(np.fft.fft(frame, 512)[:257]) ** 2
+    f = np.arange(257) * 31.25
+    decibels = 10 * np.log10(power)
+    p = power / power.sum()
+    mean = sum(p * f)
+    spread = sum(p * (f - mean) ** 2) ** 0.5
+    expected = {
+        "centroid_hz": mean,
+        "spread_hz": spread,
+        "spectral_skewness": sum(p * (f - mean) ** 3) / spread**3,
+        "spectral_kurtosis": sum(p * (f - mean) ** 4) / spread**4,
+        "rolloff_hz": min(f[k] for k in range(257) if power[: k + 1].sum() >= 0.85 * power.sum()),
+        "slope_0_500": np.polyfit(f[1:17], decibels[1:17], 1)[0],  # 31 to 500 Hz
+        "slope_500_1500": np.polyfit(f[16:49], decibels[16:49], 1)[0],
+        # 62.5 to 1000 Hz over 1031 to 5000 Hz; up to 2000 Hz less 2031 to 5000 Hz
+        "alpha_ratio_db": 10 * np.log10(power[2:33].sum() / power[33:161].sum()),
+        "hammarberg_db": decibels[:65].max() - decibels[65:161].max(),
+        "spectral_entropy": -sum(p * np.log(p)) / np.log(257),
+        "spectral_flatness": np.exp(np.log(power).mean()) / power.mean(),
+    }
+    found = dict(zip(COLUMNS, spectral_shape(x, SR)[i], strict=True))
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, rel=1e-9), name
+
+
 def test_hammarberg_of_two_sines() -> None:
     """20 dB between the highest of either band; a louder one above 5 kHz does not count."""
     t = np.arange(SR) / SR
