@@ -114,6 +114,16 @@ def test_hammarberg_of_two_sines() -> None:
     np.testing.assert_allclose(values, 20, atol=0.1)
 
 
+@pytest.mark.parametrize(("f", "db"), [(1880, 20.0), (2120, -20.0), (4880, -20.0)])
+def test_hammarbergs_bands_end_at_2_and_5_khz(f: float, db: float) -> None:
+    """A tone of 1 beside 0.1 at 1 kHz and at 3.5 kHz. Seen to catch 2200 and 4500 Hz."""
+    t = np.arange(SR) / SR
+    parts = [(1.0, f), (0.1, 1000), (0.1, 3500)]
+    x = sum(a * np.sin(2 * np.pi * hz * t) for a, hz in parts)
+    values = column(0.1 * np.asarray(x), "hammarberg_db")[5:-5]
+    np.testing.assert_allclose(values, db, atol=1.0)
+
+
 def test_flux() -> None:
     """Of a tone whose level changes between frames: the change, times the window's spectrum.
 
