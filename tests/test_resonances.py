@@ -112,3 +112,19 @@ def test_errors() -> None:
         resonances(st, length=0.0003)
     with pytest.raises(FeatureError, match="more samples than poles"):
         resonances(st, ceiling=0.0)
+
+
+@pytest.mark.parametrize(("sr", "rate"), [(16_000, 11_000), (48_000, 10_000)])
+def test_a_lower_rate_has_the_samples_of_the_same_tone(sr: int, rate: int) -> None:
+    """What lies below the new band is as it was, and what lies above is gone.
+
+    Seen to catch the ratio of the rates upside down, a bin less of the spectrum's.
+    """
+    t = np.arange(sr) / sr
+    fade = np.sin(np.pi * t) ** 4  # nothing at the ends, where the filter rings
+    low, high = np.cos(2 * np.pi * 1234.5 * t + 1), np.cos(2 * np.pi * 0.55 * rate * t)
+    found = module._resampled(fade * (low + high), sr, rate)
+    there = np.arange(len(found)) / rate
+    expected = np.sin(np.pi * there) ** 4 * np.cos(2 * np.pi * 1234.5 * there + 1)
+    assert len(found) == rate
+    np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -41,6 +41,8 @@ PERIOD_FACTOR = 1.3  # largest ratio of neighbouring periods
 AMPLITUDE_FACTOR = 1.6  # largest ratio of neighbouring amplitudes
 FEWEST = 3  # valid periods, or amplitudes, below which nothing is said
 BLOCK = 1 << 18  # samples looked at at a time
+NEAREST, FARTHEST = 0.8, 1.25  # periods from one pulse to the next
+RESEMBLANCE, AT_THE_EDGE = 0.3, 0.7  # least correlation of two pulses; where a part ends
 REACH = 0.2  # periods on either side of a pulse that make its amplitude
 
 
@@ -119,7 +121,7 @@ def _pulses_of_part(
     period = _period_at(lags, begin, end, hop, middle)
     first = _extremum(x, mean, middle - 0.5 * period, middle + 0.5 * period)
     used = 0
-    if first - last > 0.8 * period:
+    if first - last > NEAREST * period:
         marks[used] = first
         used += 1
     for direction in (-1, 1):
@@ -131,7 +133,8 @@ def _pulses_of_part(
             if correlation < -1.0:
                 break
             beyond = at < left or at > right
-            if correlation > (0.7 if beyond else 0.3) and at - nearest > 0.8 * period:
+            least = AT_THE_EDGE if beyond else RESEMBLANCE
+            if correlation > least and at - nearest > NEAREST * period:
                 marks[used] = at
                 used += 1
             if beyond:
@@ -166,8 +169,8 @@ def _next_pulse(
     """
     width = max(3, round(period))
     here = round(at - 0.5 * period)
-    low = math.floor(0.8 * period)
-    high = math.ceil(1.25 * period)
+    low = math.floor(NEAREST * period)
+    high = math.ceil(FARTHEST * period)
     size = high - low + 3  # one shift more on either side, for the parabola
     r = np.zeros(size)
     energy = 0.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,8 @@ from serfeat.lld.formants import (
 )
 from serfeat.shorttime import LONG, ShortTime
 from serfeat.signal.resonances import Method, Resonances, resonances
+
+module = import_module("serfeat.lld.formants")  # the package's name is the function
 
 VOWELS = {
     "a": ((730, 1090, 2440, 3400, 4300), (80, 90, 120, 150, 200)),
@@ -209,6 +213,34 @@ def test_what_a_track_costs() -> None:
         bandwidth = np.tile([50.0, width, 50.0, np.nan, np.nan], (6, 1))
         tracked = track(Resonances(frequency, bandwidth), 2)
         assert tracked.frequency[:, 1].tolist() == [chosen] * 6, (width, chosen)
+
+
+def test_the_track_is_the_cheapest_of_all() -> None:
+    """Every way through four frames is tried, with Praat's costs written out, one at a time.
+
+    Seen to catch a tenth more of each cost, in the compiled search and in the plain one.
+    """
+    rng = np.random.default_rng(5)
+    choices = list(combinations(range(5), 3))
+    for _ in range(20):
+        f = np.sort(rng.uniform(300, 5000, (4, 5)), axis=1)
+        b = rng.uniform(50, 900, (4, 5))
+
+        def cost(way: tuple[tuple[int, ...], ...], f: np.ndarray = f, b: np.ndarray = b) -> float:
+            total = 0.0
+            for t, chosen in enumerate(way):
+                for k, c in enumerate(chosen):
+                    total += abs(f[t, c] - (550, 1650, 2750)[k]) / 1000 + b[t, c] / f[t, c]
+                    if t:
+                        total += abs(np.log2(f[t, c] / f[t - 1, way[t - 1][k]]))
+            return total
+
+        best = min(product(choices, repeat=4), key=cost)
+        found = track(Resonances(f, b)).frequency
+        np.testing.assert_array_equal(found, [f[t, list(c)] for t, c in enumerate(best)])
+        local, octaves = module._costs(f, b, np.array(choices))
+        for search in (module._cheapest_plain, module._cheapest):
+            assert [choices[i] for i in search(local, octaves)] == list(best)
 
 
 def test_track_of_nothing() -> None:

@@ -68,6 +68,10 @@ PRINTED: tuple[tuple[str, str, Any, str], ...] = (
     ("signal.pulses", "SHORTEST", 0.0001, PRAAT_VOICE),
     ("signal.pulses", "LONGEST", 0.02, PRAAT_VOICE),
     ("signal.pulses", "PERIOD_FACTOR", 1.3, PRAAT_VOICE),
+    ("signal.pulses", "NEAREST", 0.8, PRAAT_PULSES),
+    ("signal.pulses", "FARTHEST", 1.25, PRAAT_PULSES),
+    ("signal.pulses", "RESEMBLANCE", 0.3, PRAAT_PULSES),
+    ("signal.pulses", "AT_THE_EDGE", 0.7, PRAAT_PULSES),
     ("signal.pulses", "AMPLITUDE_FACTOR", 1.6, PRAAT_VOICE),
     ("signal.resonances", "SAFETY", 50.0, "Praat manual, Sound: To Formant (burg)"),
 )
@@ -100,6 +104,13 @@ DEFAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "rms_db": ({"length": 0.025}, "the toolkit's window"),
     "log_energy": ({"length": 0.025}, "the toolkit's window"),
     "hnr": ({"floor": 75.0, "ceiling": 600.0}, "the toolkit's pitch"),
+    "teo_db": ({"length": 0.025}, "the toolkit's window"),
+    "teo_hz": ({"length": 0.025}, "the toolkit's window"),
+    "desa": ({"length": 0.025}, "the toolkit's window"),
+    "teo_mfcc": ({"length": 0.025}, "the toolkit's window"),
+    "loudness": ({"length": 0.025}, "the toolkit's window"),
+    "spectral_shape": ({"length": 0.025}, "the toolkit's window"),
+    "jitter": ({}, PRAAT_VOICE),
 }  # fmt: skip
 
 # descriptor -> the function that gives its columns with its own defaults
