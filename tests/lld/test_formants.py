@@ -216,15 +216,15 @@ def test_what_a_track_costs() -> None:
 
 
 def test_the_track_is_the_cheapest_of_all() -> None:
-    """Every way through four frames is tried, with Praat's costs written out, one at a time.
+    """Every way through two frames is tried, often, with Praat's costs written out, one at a time.
 
     Seen to catch a tenth more of each cost, in the compiled search and in the plain one.
     """
     rng = np.random.default_rng(5)
     choices = list(combinations(range(5), 3))
-    for _ in range(20):
-        f = np.sort(rng.uniform(300, 5000, (4, 5)), axis=1)
-        b = rng.uniform(50, 900, (4, 5))
+    for _ in range(400):
+        f = np.sort(rng.uniform(300, 5000, (2, 5)), axis=1)
+        b = rng.uniform(50, 900, (2, 5))
 
         def cost(way: tuple[tuple[int, ...], ...], f: np.ndarray = f, b: np.ndarray = b) -> float:
             total = 0.0
@@ -235,7 +235,7 @@ def test_the_track_is_the_cheapest_of_all() -> None:
                         total += abs(np.log2(f[t, c] / f[t - 1, way[t - 1][k]]))
             return total
 
-        best = min(product(choices, repeat=4), key=cost)
+        best = min(product(choices, repeat=2), key=cost)
         found = track(Resonances(f, b)).frequency
         np.testing.assert_array_equal(found, [f[t, list(c)] for t, c in enumerate(best)])
         local, octaves = module._costs(f, b, np.array(choices))
