@@ -122,6 +122,23 @@ def test_the_steps_written_out(
         np.testing.assert_allclose(found[i], expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("level", [3e-6, 1e-5, 0.0])
+def test_a_band_is_at_least_1_on_the_16_bit_scale(speechlike: np.ndarray, level: float) -> None:
+    """Some bands lie below it, some above. Seen to catch 1.1."""
+    x = level * speechlike / np.abs(speechlike).max()
+    found = TABLE["plp_hermansky"](ShortTime(x, 16_000))[90]
+    frame = x[160 * 90 - 200 : 160 * 90 + 200] * np.hamming(400)
+    np.testing.assert_allclose(found, written_out(frame, 16_000, "bark", "cuberoot"), atol=1e-9)
+
+
+def test_htks_bands_end_at_8_khz() -> None:
+    """Whatever the sample rate. Seen to catch 8800 Hz."""
+    weights, _ = critical_bands("htk", 32_000, 1024)
+    hz = np.arange(513) * 31.25
+    assert weights[:, hz >= 8000].max() == 0.0
+    assert weights[:, (hz > 7000) & (hz < 8000)].max(axis=0).min() > 0.0
+
+
 # ------------------------------------------------------------------------------------- closed form
 def test_an_all_pole_auditory_spectrum_gives_its_own_model() -> None:
     """Catches wrong weights in the inverse DFT: the sampled AR(5) spectrum must come back.

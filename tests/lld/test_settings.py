@@ -60,7 +60,13 @@ PRINTED: tuple[tuple[str, str, Any, str], ...] = (
     ("lld.mfcc", "KALDI_FLOOR", 2.0**-23 * 32768.0**-2, "Kaldi: float32's epsilon"),
     ("lld.plp", "EXPONENTS", {"cuberoot": 0.33, "sqrt": 0.5}, "The HTK Book, section 5.7"),
     ("lld.plp", "INT16_POWER", 32767.0**2, "openSMILE's 16-bit scale"),
+    ("lld.energy", "FLOOR_DB", -100.0, "below the last bit of 16-bit audio"),
+    ("lld.sound_level", "FLOOR_DB", -100.0, "that of energy"),
+    ("lld.teo", "FLOOR_DB", -100.0, "that of energy"),
     ("lld.teo_bands", "BAND_EDGES", ZWICKER, "Zhou, Hansen & Kaiser 2001"),
+    ("denoise", "INITIAL_S", 0.120, "the toolkit's"),
+    ("signal.noise", "FASTEST", 30.0, "the toolkit's, dB/s"),
+    ("signal.noise", "LOOK_S", 2.0, "the toolkit's, s"),
     ("signal.noise", "PRIOR", 10**1.5, "Gerkmann & Hendriks 2012: 15 dB"),
     ("signal.noise", "STUCK", 0.99, "Gerkmann & Hendriks 2012"),
     ("signal.pitch", "CANDIDATES", 14, "Praat: 15 with the unvoiced one"),
@@ -110,7 +116,7 @@ DEFAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "teo_mfcc": ({"length": 0.025}, "the toolkit's window"),
     "loudness": ({"length": 0.025}, "the toolkit's window"),
     "spectral_shape": ({"length": 0.025}, "the toolkit's window"),
-    "jitter": ({}, PRAAT_VOICE),
+    "cycles": ({"length": 0.040, "floor": 75.0, "ceiling": 600.0}, "the toolkit's"),
 }  # fmt: skip
 
 # descriptor -> the function that gives its columns with its own defaults

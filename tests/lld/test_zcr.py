@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from serfeat.errors import FeatureError
 from serfeat.lld.zcr import DESCRIPTORS, zcr
 from serfeat.shorttime import ShortTime
+
+module = import_module("serfeat.lld.zcr")  # the package's name is the function
 
 SR = 16000
 T = np.arange(SR) / SR
@@ -90,3 +95,17 @@ def test_descriptor_and_errors() -> None:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(7)
+
+
+@pytest.mark.parametrize("size", [2, 5, 400])
+def test_crossings_one_frame_at_a_time(size: int) -> None:
+    """Zero counts as positive. Seen to catch `>` for `>=` and a window a sample off, both ways."""
+    x = np.round(np.random.default_rng(0).standard_normal(1000))  # many zeros
+    expected = []
+    for i in range(7):
+        begin = 160 * i - size // 2
+        part = x[max(begin, 0) : max(begin + size, 1)]
+        changes = sum((a >= 0) != (b >= 0) for a, b in pairwise(part))
+        expected.append(changes * 16_000 / (len(part) - 1) if len(part) > 1 else np.nan)
+    for count in (module._crossings, module._crossings_plain):
+        np.testing.assert_allclose(count(x, 16_000, 160, size, 7), expected, rtol=1e-12)
