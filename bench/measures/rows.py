@@ -35,7 +35,7 @@ def under(
 def worst_frame(
     quantity: str,
     reference: str,
-    goal: float,
+    goal: float | None,
     pairs: Iterable[tuple[Floats, Floats]],
     on: str,
     *,
@@ -43,10 +43,15 @@ def worst_frame(
 ) -> Row:
     """The largest difference of all frames and columns, and what the median frame has.
 
-    `relative` divides each column by its mean size: a logarithm near 0 keeps no digits.
+    `relative` divides each column by its mean size: a logarithm near 0 keeps no digits. Without a
+    goal the figure stands for information.
     """
     ours, theirs = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     size = np.abs(theirs).mean(axis=0) if relative else 1.0
     frames = (np.abs(ours - theirs) / size).max(axis=1)
-    row = under(quantity, reference, goal, float(frames.max()), f"{on}, {len(frames)} frames")
+    worst, on = float(frames.max()), f"{on}, {len(frames)} frames"
+    if goal is None:
+        row = Row(quantity, reference, "", f"{worst:.2g}", None, on)
+    else:
+        row = under(quantity, reference, goal, worst, on)
     return row._replace(reached=f"{row.reached} (median frame {np.median(frames):.1g})")
