@@ -51,7 +51,8 @@ NOTES = {
     "by more than it does from us. A "
     "single-precision FFT alone moves our own coefficients on real speech as far as Kaldi's are "
     "away, and a good third as far as openSMILE's PLP of order 5 are. Without its white noise, in "
-    "the worst frame of `lpc` (condition number 8e6), our solution and SciPy's are both about 1e-8 off the exact one.",
+    "the worst frame of `lpc` (condition number 8e6), our solution and SciPy's are both about "
+    "1e-8 off the exact one.",
 }
 HEAD = """| quantity | reference | to reach | reached | met | on what |
 |---|---|---|---|---|---|"""
