@@ -75,7 +75,7 @@ STREAMABLE: dict[str, Reach] = {
     "plp_hermansky": _FRAME,
     "plp_erb": _FRAME,
     "plp_erb_sqrt": _FRAME,
-    "plp_erb_log": _FRAME,
+    "plp_erb_log": Reach(0.0125, 0.0125, tolerance=1e-9),
     "teo": Reach(0.0125 + _EDGE, 0.0125 + _EDGE),
     "desa": Reach(0.0125 + _EDGE, 0.0125 + _EDGE),
     "teo_mfcc": Reach(0.0125 + _EDGE, 0.0125 + _EDGE),
