@@ -33,7 +33,16 @@ from serfeat.jit import COMPILED, jit
 from serfeat.transform import can_transform, power_spectra
 from serfeat.types import Floats, Ints, Reals
 
-__all__ = ["Descriptor", "Grid", "ShortTime", "Window", "cut_frames", "squared_magnitude", "window"]
+__all__ = [
+    "Descriptor",
+    "Grid",
+    "ShortTime",
+    "Window",
+    "cut_frames",
+    "emphasise",
+    "squared_magnitude",
+    "window",
+]
 
 T = TypeVar("T")
 ComplexArray = NDArray[np.complexfloating[Any, Any]]
@@ -352,7 +361,7 @@ class ShortTime:
                 block = buffer[: len(at)]
                 cut_frames(signal, at, weights if not preemphasis else ones, block)
                 if preemphasis:
-                    _emphasise(block[:, :length], preemphasis, weights)
+                    emphasise(block[:, :length], preemphasis, weights)
                 squared_magnitude(scipy.fft.rfft(block, axis=1), out[first : first + BLOCK])
             return out
 
@@ -421,7 +430,7 @@ def _cut_frames_plain(
         out[i, max(n - starts[i], 0) : length] = 0.0
 
 
-def _emphasise(frames: Reals, a: float, weights: Floats) -> None:
+def emphasise(frames: Reals, a: float, weights: Floats) -> None:
     """``y[n] = x[n] - a x[n-1]``, ``y[0] = (1 - a) x[0]``, then the window; in place."""
     later = (frames[:, 1:] - a * frames[:, :-1]) * weights[1:]
     frames[:, 0] = (1 - a) * frames[:, 0] * weights[0]

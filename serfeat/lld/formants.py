@@ -273,7 +273,8 @@ def _descriptor(name: str, summary: str, source: str, oracle: str, **params: obj
         compute=_formants,
         undefined="in unvoiced frames; where fewer resonances are found",
         params=params,
-        version=3,
+        # Version 4: frames are pre-emphasised before they are windowed, as Burg's always were.
+        version=3 if params.get("method") == "burg" else 4,
         oracle=oracle,
         by_sex=params.get("ceiling") == "sex",
     )
@@ -285,8 +286,8 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         "frequencies and bandwidths of the first three formants in voiced frames (selective linear "
         "prediction, ceiling 5500 Hz)",
         "Makhoul 1975; settings of Praat, Sound: To Formant (burg)",
-        "Praat, To Formant (burg), on EMO-DB: 5, 12, 14 Hz in the median of F1, F2, F3; Klatt "
-        "vowels: 13 Hz and 1.1 % at 100 Hz, 5 % at 200 Hz, 1 % with noise",
+        "Praat, To Formant (burg), on EMO-DB: 1 Hz in the median of F1, F2, F3; Klatt "
+        "vowels: 10 Hz and 1 % at 100 Hz, 5 % at 200 Hz, 1 % with noise",
         ceiling=USUAL_CEILING,
     ),
     _descriptor(

@@ -198,7 +198,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         source="Hanson 1997; Eyben et al. 2016 (GeMAPS), section 3; pitch-synchronous Hann window",
         compute=_harmonics,
         undefined="unvoiced frames, frames near the edges of the clip, formants not found",
-        version=2,
+        version=3,
         oracle="harmonics of known amplitude: 0.05 dB; H1-H2 beside a plain Fourier sum on EMO-DB: "
         "0.2 dB in the median",
     ),

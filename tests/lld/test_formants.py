@@ -63,9 +63,10 @@ def vowel(name: str, f0: float | None, sr: int = 10000, seconds: float = 1.0) ->
 @pytest.mark.parametrize("name", VOWELS)
 @pytest.mark.parametrize("f0", [100.0, 200.0, None])
 def test_vowels(name: str, f0: float | None, method: Method) -> None:
-    """Klatt vowels. Catches peak picking, sr in place of sr / 2 pi, no pre-emphasis, a wrong order.
+    """Klatt vowels. Catches peak picking, sr in place of sr / 2 pi, no pre-emphasis, a wrong order,
+    and pre-emphasis after the window (12.3 Hz for the F1 of /i/).
 
-    100 Hz: F1 within 10 Hz, F2 and F3 within 1 % (selective: 13 Hz, 1.1 %).
+    100 Hz: F1 within 10 Hz, F2 and F3 within 1 %.
     200 Hz: within 45 Hz or 5 %, since the harmonics draw the poles. Noise through the same
     resonators, 100 ms windows: within 1 %.
     """
@@ -76,9 +77,8 @@ def test_vowels(name: str, f0: float | None, method: Method) -> None:
     if f0 is None:
         assert (f1, f2, f3) == pytest.approx(true[:3], rel=0.01)
     elif f0 == 100:
-        burg = method == "burg"
-        assert f1 == pytest.approx(true[0], abs=10 if burg else 13)
-        assert (f2, f3) == pytest.approx(true[1:3], rel=0.01 if burg else 0.011)
+        assert f1 == pytest.approx(true[0], abs=10)
+        assert (f2, f3) == pytest.approx(true[1:3], rel=0.01)
     else:
         assert (f1, f2, f3) == pytest.approx(true[:3], rel=0.05, abs=45)
 
@@ -156,11 +156,11 @@ def test_praat_gives_the_same_on_speech(emodb_root: Path) -> None:
 
 @pytest.mark.corpus
 def test_the_fast_analysis_follows_praat_on_speech(emodb_root: Path) -> None:
-    """Voiced frames of 8 recordings: median difference below 5, 12, 14 Hz; no more outliers than
-    Praat has against itself half a frame later. Measured: 2.2, 1.3, 1.3 Hz.
+    """Voiced frames of 8 recordings: median difference below 0.5, 1.5, 2 Hz (5, 12, 14 were the
+    goal); no more outliers than Praat has against itself half a frame later.
 
     Catches a pre-emphasis left out of the band's weights (40 Hz and more), a last bin counted
-    twice (3 to 5 Hz), a frame shifted by a sample per frame.
+    twice (3 to 5 Hz), pre-emphasis after the window (2 Hz), a frame shifted by a sample per frame.
     """
     parselmouth = pytest.importorskip("parselmouth")
     soundfile = pytest.importorskip("soundfile")
@@ -176,7 +176,7 @@ def test_the_fast_analysis_follows_praat_on_speech(emodb_root: Path) -> None:
     error, itself = (np.abs(np.concatenate(e)) for e in (fast, praats))
     error, itself = (e[np.isfinite(e).all(axis=1)] for e in (error, itself))
     assert len(error) > 700
-    assert (np.median(error, axis=0) < (5, 12, 14)).all()
+    assert (np.median(error, axis=0) < (0.5, 1.5, 2)).all()
     assert ((error > 150).mean(axis=0) < (itself > 150).mean(axis=0)).all()
 
 
