@@ -194,15 +194,15 @@ def _lags_of_band(n_fft: int, sr: int, rate: int, order: int, preemphasis_from: 
     The spectrum below ``rate / 2`` is read as that of a signal at `rate`: its autocorrelation is a
     sum of cosines. A pre-emphasis at `sr` is weighted to be the one of the same corner at `rate`.
     """
-    f = np.arange(math.floor(rate / 2 * n_fft / sr + 1e-9) + 1) * (sr / n_fft)
+    f: Floats = np.arange(math.floor(rate / 2 * n_fft / sr + 1e-9) + 1) * (sr / n_fft)
     angle = 2 * np.pi * f / rate
     share = np.full(len(f), 2.0)  # a bin stands for itself and for its negative frequency
     share[0] = 1.0
     share[-1] = 1.0 + (rate / 2 - f[-1]) * n_fft / sr  # 1 at the edge of the band, up to 2 below
     # 0 where the corner and the frequency are 0: nothing of the signal is left there either.
     tiny = np.finfo(np.float64).tiny
-    share *= _response(f, preemphasis_from, rate)
-    share /= np.maximum(_response(f, preemphasis_from, sr), tiny)
+    at_sr = np.maximum(_response(f, preemphasis_from, sr), tiny)
+    share = share * _response(f, preemphasis_from, rate) / at_sr
     return np.asarray(share[:, None] * np.cos(np.outer(angle, np.arange(order + 1))))
 
 
