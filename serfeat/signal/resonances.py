@@ -194,7 +194,8 @@ def _lags_of_band(n_fft: int, sr: int, rate: int, order: int, preemphasis_from: 
     The spectrum below ``rate / 2`` is read as that of a signal at `rate`: its autocorrelation is a
     sum of cosines. A pre-emphasis at `sr` is weighted to be the one of the same corner at `rate`.
     """
-    f: Floats = np.arange(math.floor(rate / 2 * n_fft / sr + 1e-9) + 1) * (sr / n_fft)
+    bins = math.floor(rate / 2 * n_fft / sr + 1e-9) + 1
+    f: Floats = np.arange(bins, dtype=np.float64) * (sr / n_fft)
     angle = 2 * np.pi * f / rate
     share = np.full(len(f), 2.0)  # a bin stands for itself and for its negative frequency
     share[0] = 1.0
