@@ -141,6 +141,7 @@ def power_spectra(
     out: Reals,
     *,
     preemphasis: float = 0.0,
+    mean: Floats | None = None,
 ) -> None:
     """Power spectrum of every frame, ``|rfft(w * x)|^2``.
 
@@ -152,8 +153,10 @@ def power_spectra(
     points : of the transform, at least `length`; twice a product of 2, 3 and 5.
     out : (frames, bins) receives the lowest bins, at most ``points // 2 + 1``, in its precision.
     preemphasis : a in ``y[n] = x[n] - a x[n-1]``, inside each frame, ``y[0] = (1 - a) x[0]``.
+    mean : (frames,) is taken away from the samples of the clip, not from the zeros around it.
     """
-    _run(signal, starts, weights, np.zeros(len(starts)), points, out, preemphasis, False)
+    mean = np.zeros(len(starts)) if mean is None else mean
+    _run(signal, starts, weights, mean, points, out, preemphasis, False)
 
 
 def autocorrelations(

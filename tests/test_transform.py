@@ -53,6 +53,12 @@ def test_power_is_that_of_scipy(points: int, dtype: str, tolerance: float) -> No
         out = np.full((21, points // 2 + 1), np.nan, dtype=dtype)
         power_spectra(x, starts, weights, points, out, preemphasis=a)
         assert (np.abs(out - expected).max(axis=1) <= tolerance * expected.max(axis=1)).all()
+    mean = np.linspace(-2, 2, 21)
+    cut_frames(x, starts, weights, frames, mean)
+    expected = np.abs(scipy.fft.rfft(frames, points, axis=1)) ** 2
+    power_spectra(x, starts, weights, points, out, mean=mean)
+    assert (np.abs(out - expected).max(axis=1) <= tolerance * expected.max(axis=1)).all()
+    power_spectra(x, starts, weights, points, out, preemphasis=0.97)
     few = np.full((21, 1 + points // 4), np.nan, dtype=dtype)
     power_spectra(x, starts, weights, points, few, preemphasis=0.97)
     np.testing.assert_array_equal(few, out[:, : 1 + points // 4])

@@ -48,16 +48,16 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import scipy
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from serfeat.errors import FeatureError, did_you_mean
 from serfeat.jit import COMPILED, jit
 from serfeat.shorttime import Descriptor, ShortTime, window
+from serfeat.transform import fast_points, power_spectra
 from serfeat.types import Bools, Floats, Ints
 
 __all__ = ["DESCRIPTORS", "cpp", "cpps"]
 
-Complexes = NDArray[np.complex128]
 Trend = Literal["theil", "least_squares"]
 
 PERIODS = 6.0  # longest periods per window, of which the Gaussian shows about three
@@ -67,12 +67,12 @@ FIT = (0.001, 0.050)  # s of quefrency: where the line is fitted
 PAIRS = 500  # slopes of the Theil fit in CPPS, whose mean runs over hundreds of frames
 PAIRS_FRAME = 2000  # and where a single frame counts
 STEP = 0.002  # s between the cepstra that are averaged
-LOBE = 16  # bins that the mean of a frame reaches
 GROUP = 5  # cepstra between two readings of the prominence; two groups are one average (20 ms)
 QUEFRENCY_WINDOW = 0.0005  # s of quefrency averaged
 BLOCK = 10 * GROUP  # frames analysed at a time
 DEPTH = 1e-20  # power re the frame's highest at which the logarithm stops: 200 dB below
 QUIET = 1e-10  # root of the highest bin, re the clip's peak, below which all is rounding
+FEW = 16  # values that are sorted to find the one in their middle
 
 
 class _Analysis(NamedTuple):
@@ -81,7 +81,7 @@ class _Analysis(NamedTuple):
     Parameters
     ----------
     length, points, bins : samples of the window, of the transform, and bins up to `HIGHEST`.
-    weights, spectrum : (length,) window, and (bins,) its transform.
+    weights : (length,) window.
     tilt : (bins,) logarithm of the emphasis.
     quefrency : (bins,) s.
     fit, peak : slices of the quefrencies of the line and of the peak.
@@ -91,7 +91,6 @@ class _Analysis(NamedTuple):
     points: int
     bins: int
     weights: Floats
-    spectrum: Complexes
     tilt: Floats
     quefrency: Floats
     fit: slice
@@ -108,8 +107,7 @@ def _analysis(sr: int, floor: float, ceiling: float) -> _Analysis:
             code="bad-range",
         )
     length = round(PERIODS / floor * sr)
-    points = int(scipy.fft.next_fast_len(max(length, 64), real=True))
-    points += points % 2
+    points = fast_points(max(length, 64))
     bins = min(int(HIGHEST * points / sr), points // 2) + 1
     highest = (bins - 1) * sr / points
     frequency = np.arange(bins) * (sr / points)
@@ -127,8 +125,7 @@ def _analysis(sr: int, floor: float, ceiling: float) -> _Analysis:
             f"no room for a cepstral peak at {sr} Hz", where="cpp", code="bad-sample-rate"
         )
     weights = window("gauss", length)
-    spectrum = scipy.fft.rfft(weights, points)[:bins]
-    return _Analysis(length, points, bins, weights, spectrum, tilt, quefrency, fit, peak)
+    return _Analysis(length, points, bins, weights, tilt, quefrency, fit, peak)
 
 
 def cpp(
@@ -199,10 +196,12 @@ def _cpp(
     (n_frames, 1) dB.
     """
     plan = _analysis(st.sr, floor, ceiling)
-    frames = st.frames(plan.length, signal=_scaled(st))
+    # Frame t is centred at sample t hop of the clip.
+    signal = np.pad(_scaled(st), (plan.length // 2, plan.length))
+    starts = range(0, st.n_frames * st.hop, st.hop)
     out = np.full((st.n_frames, 1), np.nan)
-    for first in range(0, len(frames), BLOCK):
-        level, sounds = _cepstra(frames[first : first + BLOCK], plan)
+    for first in range(0, len(starts), BLOCK):
+        level, sounds = _cepstra(signal, starts[first : first + BLOCK], plan)
         line = _fit(level, plan, trend, PAIRS_FRAME)
         values = _prominence(level, plan, line)
         out[first : first + BLOCK, 0] = np.where(sounds, values, np.nan)
@@ -222,19 +221,21 @@ def _cpps(
     step = max(1, round(STEP * st.sr))
     if len(st.x) < plan.length:
         return np.array([np.nan])
-    frames = np.lib.stride_tricks.sliding_window_view(_scaled(st), plan.length)[::step]
+    signal = _scaled(st)
+    starts = range(0, len(signal) - plan.length + 1, step)
     readings: list[Floats] = []
     before: tuple[Floats, Floats] | None = None  # the last group of the block before
-    for first in range(0, len(frames), BLOCK):
-        level, sounds = _cepstra(frames[first : first + BLOCK], plan)
+    for first in range(0, len(starts), BLOCK):
+        level, sounds = _cepstra(signal, starts[first : first + BLOCK], plan)
         slope, intercept = _fit(level, plan, trend, PAIRS)
         level -= slope[:, None] * plan.quefrency
         level -= intercept[:, None]
         # What lies below the line counts as lying on it, as in Praat: no valleys in the averages.
-        power = np.where(sounds[:, None], np.exp(np.maximum(level, 0.0) * (math.log(10) / 10)), 0.0)
-        starts = np.arange(0, len(power), GROUP)
-        total = np.add.reduceat(power, starts, axis=0)
-        count = np.add.reduceat(sounds.astype(np.float64), starts)
+        np.maximum(level, 0.0, out=level)
+        level *= math.log(10) / 10
+        power = np.exp(level, out=level)
+        power[~sounds] = 0.0
+        total, count = _grouped(power), _grouped(sounds.astype(np.float64))
         if before is not None:
             total = np.concatenate([before[0], total])
             count = np.concatenate([before[1], count])
@@ -250,6 +251,15 @@ def _scaled(st: ShortTime) -> Floats:
     """(n,) the signal without its mean, peak about 1: no square overflows; 0 if it is constant."""
     scale = np.abs(st.x).max() or 1.0
     return np.asarray(st.centred / scale, dtype=np.float64)
+
+
+def _grouped(values: Floats) -> Floats:
+    """(groups, ...) sums of `GROUP` neighbours along the first axis, of fewer at its end."""
+    whole = len(values) // GROUP * GROUP
+    sums = values[:whole].reshape(-1, GROUP, *values.shape[1:]).sum(axis=1)
+    if whole == len(values):
+        return np.asarray(sums)
+    return np.concatenate([sums, values[whole:].sum(axis=0, keepdims=True)])
 
 
 def _smoothed_prominence(total: Floats, count: Floats, plan: _Analysis, trend: Trend) -> Floats:
@@ -294,23 +304,30 @@ def _averaging(width: float) -> Floats:
     return np.asarray(weights / weights.sum())
 
 
-def _cepstra(frames: Floats, plan: _Analysis) -> tuple[Floats, Bools]:
-    """Compute the power cepstrum of every frame.
+def _cepstra(signal: Floats, starts: range, plan: _Analysis) -> tuple[Floats, Bools]:
+    """Compute the power cepstrum of frames, without their means.
 
     Parameters
     ----------
-    frames : (k, length) of a signal whose peak is about 1.
+    signal : its peak is about 1; all frames lie inside it.
+    starts : their first samples.
     plan : see `_Analysis`.
 
     Returns
     -------
     (k, bins) dB re an arbitrary level, and (k,) whether there is sound.
     """
-    spectrum = scipy.fft.rfft(frames * plan.weights, plan.points, axis=1)[:, : plan.bins]
-    # A frame has no mean; the window's own spectrum lies within a few bins of 0 Hz.
-    spectrum[:, :LOBE] -= frames.mean(axis=1)[:, None] * plan.spectrum[:LOBE]
-    level = spectrum.real**2
-    level += spectrum.imag**2
+    every = np.lib.stride_tricks.sliding_window_view(signal, plan.length)
+    frames = every[starts.start : starts.stop : starts.step]
+    mean = frames.mean(axis=1)
+    if COMPILED:
+        level = np.empty((len(starts), plan.bins))
+        power_spectra(signal, np.array(starts), plan.weights, plan.points, level, mean=mean)
+    else:
+        windowed = (frames - mean[:, None]) * plan.weights
+        spectrum = scipy.fft.rfft(windowed, plan.points, axis=1)[:, : plan.bins]
+        level = spectrum.real**2
+        level += spectrum.imag**2
     highest = level.max(axis=1)
     sounds = highest > QUIET**2
     least = np.where(sounds, DEPTH * highest, 1.0)
@@ -395,25 +412,56 @@ def _pairs(n: int, count: int) -> tuple[Ints, Ints]:
 
 
 @jit
-def _median(values: Floats, tolerance: float) -> float:
-    """Find the median by bisection, to within `tolerance`.
+def _median(values: Floats, room: Floats) -> float:
+    """Find the median: bisection until few values are left, which are sorted.
 
-    Counting what lies below a bound takes no decisions, so it runs eight values at a time: with 40
-    bounds it is still ten times faster than a quickselect.
+    Counting what lies below a bound takes no decisions, so it runs eight values at a time: many
+    times as fast as a quickselect.
+
+    Parameters
+    ----------
+    values : (n,), finite.
+    room : (n + 1,) is written to.
     """
+    n = len(values)
     low, high = values[0], values[0]
     for value in values:
         low, high = min(low, value), max(high, value)
-    while high - low > tolerance:
+    last = high
+    # `under` values lie below `low`, the wanted one does not; it lies below `high`, as `upto` do.
+    wanted, under, upto = (n - 1) // 2, 0, n
+    while upto - under > FEW:
         middle = 0.5 * (low + high)
+        if not low < middle < high:
+            break  # the rest are equal
         below = 0
-        for i in range(len(values)):
+        for i in range(n):
             below += values[i] < middle
-        if 2 * below < len(values):
-            low = middle
+        if below <= wanted:
+            low, under = middle, below
         else:
-            high = middle
-    return float(0.5 * (low + high))
+            high, upto = middle, below
+    # No decisions here either: every value is written, and the next one over it if it is outside.
+    count = 0
+    for value in values:
+        room[count] = value
+        count += (value >= low) & ((value < high) | (upto == n))
+    for i in range(1, count):
+        value, place = room[i], i
+        while place > 0 and room[place - 1] > value:
+            room[place] = room[place - 1]
+            place -= 1
+        room[place] = value
+    lower = room[wanted - under]
+    if n % 2:
+        return float(lower)
+    if wanted - under + 1 < count:
+        return float(0.5 * (lower + room[wanted - under + 1]))
+    above = last
+    for value in values:
+        if value >= high:
+            above = min(above, value)
+    return float(0.5 * (lower + above))
 
 
 @jit
@@ -429,13 +477,14 @@ def _theil(
     slope, intercept : (k,) receive the lines.
     """
     slopes, rest = np.empty(len(left)), np.empty(y.shape[1])
+    room = np.empty(max(len(slopes), len(rest)) + 1)
     for row in range(len(y)):
         for i in range(len(left)):
             slopes[i] = (y[row, right[i]] - y[row, left[i]]) * inverse[i]
-        slope[row] = _median(slopes, 1e-9)
+        slope[row] = _median(slopes, room)
         for i in range(len(rest)):
             rest[i] = y[row, i] - slope[row] * i
-        intercept[row] = _median(rest, 1e-7)
+        intercept[row] = _median(rest, room)
 
 
 DESCRIPTORS: tuple[Descriptor, ...] = (
@@ -446,6 +495,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         summary="cepstral peak above the trend of the cepstrum",
         source="Hillenbrand & Houde 1996; Praat's PowerCepstrogram settings, Theil line",
         compute=_cpp,
+        version=2,
         undefined="digital silence",
         oracle="Praat's peak prominence of single frames on EMO-DB: 0.3 dB in the median; the line "
         "beside the medians of all pairs: 0.15 dB in the mean",
@@ -457,6 +507,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         summary="smoothed cepstral peak prominence, mean over the clip",
         source="Hillenbrand & Houde 1996; Praat's Get CPPS with Theil line",
         compute=_cpps,
+        version=2,
         level="clip",
         undefined="clips that are silent or shorter than 0.1 s",
         oracle="Praat's Get CPPS: vowel in noise, 30 to -10 dB, 0.3 dB; five clips of EMO-DB, 0.3 "
