@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 from scipy.signal import lfilter
@@ -113,6 +115,32 @@ def test_poles_plain_and_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(_poles(a, 11000), compiled, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("hz", "kept"), [(48, False), (52, True), (5448, True), (5452, False)])
+def test_safety_margin(hz: float, kept: bool) -> None:
+    """Praat's 50 Hz at either end of the band. Seen to catch 55."""
+    z = 0.98 * np.exp(2j * np.pi * hz / 11000)
+    a = np.poly([z, z.conjugate()]).real[None]
+    assert np.isfinite(_poles(a, 11000)[0, 0, 0]) == kept
+
+
+def test_windows_are_twice_their_nominal_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Praat's Gaussian: 50 ms for 25, at 16 kHz and at 11. Seen to catch three times."""
+    sizes: list[tuple[str, int]] = []
+    window = module.window
+    monkeypatch.setattr(module, "window", lambda *a: sizes.append(a) or window(*a))
+    x = np.cos(0.05 * np.arange(16_000)) + np.cos(0.1 * np.arange(16_000))
+    resonances(ShortTime(x, 16_000), method="selective")
+    resonances(ShortTime(x, 16_000), method="burg")
+    assert sizes == [("gauss", 800), ("gauss", 550)]
+
+
+def test_defaults_are_praats() -> None:
+    """Those of `serfeat.lld.formants` above it too. Seen to catch 27.5 ms and 55 Hz."""
+    praats = {"ceiling": 5500.0, "max_formants": 5.0, "length": 0.025, "preemphasis_from": 50.0}
+    known = inspect.signature(resonances).parameters
+    assert {name: known[name].default for name in praats} == praats
+
+
 def test_errors() -> None:
     st = ShortTime(np.ones(1600), 16000)
     with pytest.raises(UnknownNameError, match="selective"):
@@ -139,3 +167,13 @@ def test_a_lower_rate_has_the_samples_of_the_same_tone(sr: int, rate: int) -> No
     expected = np.sin(np.pi * there) ** 4 * np.cos(2 * np.pi * 1234.5 * there + 1)
     assert len(found) == rate
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_resampling_does_not_wrap_round() -> None:
+    """An impulse at the end rings into the beginning by less than 5e-4.
+
+    Seen to catch a guard of 10 samples.
+    """
+    x = np.zeros(4000)
+    x[-1] = 1.0
+    assert np.abs(module._resampled(x, 16_000, 11_000)[:300]).max() < 5e-4

@@ -11,6 +11,7 @@ the value where there is one per clip.
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import subprocess
@@ -25,12 +26,14 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from serfeat import lld
 from serfeat.audio import load_audio, resample
 from serfeat.demo import utterance
 from serfeat.errors import SerfeatError
 from serfeat.jit import COMPILED
 from serfeat.lld import DESCRIPTORS
 from serfeat.shorttime import Descriptor, ShortTime
+from serfeat.signal.pitch import USUAL
 from serfeat.types import Floats, Reals
 
 SR = 16_000
@@ -116,6 +119,13 @@ PLAIN: dict[str, tuple[float, str]] = {
     "hnr_db": (1e-4, "products in single precision, summed in another order"),
     "cpp_db": (1e-6, "the medians of its line are found by bisection"),
 }
+# Defaults. Settings in which a function differs from the descriptors of its module.
+OWN_DEFAULTS: dict[tuple[str, str], str] = {
+    ("formants", "frames"): "the function measures all that sounds, the descriptors what is voiced",
+    ("lpc", "order"): "the function goes by the sample rate, the descriptors have fixed columns",
+}
+# Range of F0. CPP takes Praat's for a cepstrum.
+OWN_RANGE = {"cpp", "cpps"}
 TABLES: tuple[Mapping[str, Any], ...] = (ADDED, POWER, WHOLE, MOVES_OF_CLIP, ASIDE, PLAIN)
 
 
@@ -326,6 +336,24 @@ def check_plain(d: Descriptor, compiled: Floats, plain: Floats) -> None:
     within(d, differ(np.atleast_2d(compiled), np.atleast_2d(plain)), bounds, "without numba")
 
 
+def check_defaults(d: Descriptor) -> None:
+    """A setting that is left out is the same in a descriptor and in the functions of its module."""
+    module, own = sys.modules[d.compute.__module__], inspect.signature(d.compute).parameters
+    for function in filter(inspect.isfunction, (getattr(module, n) for n in module.__all__)):
+        for key, theirs in inspect.signature(function).parameters.items():
+            if key not in own or (function.__name__, key) in OWN_DEFAULTS:
+                continue
+            if inspect.Parameter.empty not in (theirs.default, own[key].default):
+                assert own[key].default == theirs.default, f"{key} of {function.__name__}"
+
+
+def check_range(d: Descriptor) -> None:
+    """Who follows the pitch follows it in the usual range."""
+    own = inspect.signature(d.compute).parameters
+    if {"floor", "ceiling"} <= set(own) and d.name not in OWN_RANGE:
+        assert (own["floor"].default, own["ceiling"].default) == USUAL[:2]
+
+
 # ------------------------------------------------------------------------------------ they are kept
 @ALL
 def test_form(d: Descriptor) -> None:
@@ -345,7 +373,21 @@ def test_no_exception_is_left_over() -> None:
     """What the tables above excuse exists."""
     columns = {n for d in DESCRIPTORS.values() for c in d.columns for n in (c, f"{d.name}.{c}")}
     assert {name for table in TABLES for name in table} <= columns
-    assert {*MOVES, *NO_PLACE, *TOP_OF_BAND} <= set(DESCRIPTORS)
+    assert {*MOVES, *NO_PLACE, *TOP_OF_BAND, *OWN_RANGE} <= set(DESCRIPTORS)
+    for name, key in OWN_DEFAULTS:
+        assert key in inspect.signature(getattr(lld, name)).parameters
+
+
+@ALL
+def test_defaults(d: Descriptor) -> None:
+    """Seen to catch a tenth more in a floor, a ceiling, a cost, a threshold, a length."""
+    check_defaults(d)
+
+
+@ALL
+def test_range(d: Descriptor) -> None:
+    """Seen to catch a floor of 82.5 Hz in jitter and hnr_ac, a ceiling of 660 Hz in shimmer."""
+    check_range(d)
 
 
 @ALL
@@ -536,6 +578,18 @@ def test_form_can_fail(changes: Mapping[str, Any]) -> None:
     check_form(fake(level))
     with pytest.raises(AssertionError):
         check_form(fake(level, **changes))
+
+
+def test_defaults_can_fail() -> None:
+    def other(st: ShortTime, *, floor: float = 80.0, ceiling: float = 600.0) -> Floats:
+        return np.full(st.n_frames, floor / ceiling)
+
+    d = DESCRIPTORS["hnr"]
+    other.__module__ = d.compute.__module__
+    for check in (check_defaults, check_range):
+        check(d)
+        with pytest.raises(AssertionError):
+            check(replace(d, compute=other))
 
 
 def test_values_can_fail(short: Clip) -> None:

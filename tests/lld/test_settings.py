@@ -100,6 +100,13 @@ DEFAULTS: dict[str, tuple[dict[str, Any], str]] = {
         },
         "Praat manual, Sound: To Pitch (cc)",
     ),
+    "f0_shs": (
+        {
+            "floor": 75.0, "ceiling": 600.0, "silence": 0.03, "voicing": 0.52, "octave_cost": 0.01,
+            "octave_jump": 0.35, "voiced_unvoiced": 0.14,
+        },
+        "the range and costs of f0; a voicing of the toolkit's",
+    ),
     "yin": ({"window": 0.025, "trough": 0.1}, "de Cheveigne & Kawahara 2002: 25 ms, 0.1"),
     "formants": (
         {"ceiling": 5500.0, "max_formants": 5.0, "length": 0.025, "preemphasis_from": 50.0},
