@@ -11,6 +11,7 @@ import soundfile as sf
 import serfeat.signal.pitch as module
 from serfeat.errors import FeatureError
 from serfeat.shorttime import ShortTime
+from serfeat.signal import pitch_plain
 from serfeat.signal.pitch import (
     Pitch,
     _candidates,
@@ -20,7 +21,7 @@ from serfeat.signal.pitch import (
     sinc_peak,
     tabled_peak,
 )
-from serfeat.signal.pulses import pulses
+from serfeat.signal.pulses import _next_pulse, pulses
 from serfeat.types import Floats
 
 SR = 16000
@@ -130,6 +131,20 @@ def test_a_maximum_above_one_is_reflected() -> None:
     _candidates(r[None], np.ones(280), SR / 600, SR / 75, 0.2, 0.01, lags, strengths)
     np.testing.assert_allclose(lags[0, :3], [80, 160, 0], atol=0.01)
     np.testing.assert_allclose(strengths[0, :3], [0.9, 0.8, 0], atol=1e-3)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_period_next_to_the_shortest(compiled: bool) -> None:
+    """26.35 samples, of 26.2 at least: the highest sample is the 26th.
+
+    Seen to catch a search that begins at 27, in the kernel and in the plain version.
+    """
+    r = np.cos(2 * np.pi * np.arange(300) / 26.35)[None]
+    lags, strengths = np.zeros((2, 1, 14))
+    collect = module._collect if compiled else pitch_plain.collect
+    table = interpolation_table(32)
+    collect(r, np.ones(280), table, 26.2, SR / 75, 0.2, 0.01, lags, strengths)
+    assert np.abs(lags[0] - 26.35).min() < 0.01
 
 
 def test_viterbi_bridges_what_a_single_frame_gets_wrong() -> None:
@@ -298,6 +313,20 @@ def test_pulses_of_two_parts_do_not_overlap() -> None:
     assert not silent.any()
     assert ((found > 3000 / SR) & (found < 0.68)).sum() == pytest.approx(70, abs=2)
     assert (found > 0.8).sum() == pytest.approx(69, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("periods", "found"), [(0.79, False), (0.82, True), (1.248, True), (1.28, False)]
+)
+def test_the_next_pulse_is_0_8_to_1_25_periods_away(periods: float, found: bool) -> None:
+    """One of two bumps, at that distance from the other.
+
+    Seen to catch 0.88, 1.375, and a range that ends a sample early.
+    """
+    n = np.arange(1000)
+    x = np.exp(-0.5 * ((n - 400) / 6) ** 2) + np.exp(-0.5 * ((n - 400 - 100 * periods) / 6) ** 2)
+    at, r = _next_pulse(x, 0.0, 400.0, 100.0, 1)
+    assert (abs(at - 400 - 100 * periods) < 0.5 and r > 0.9) == found
 
 
 def test_voiced_is_where_f0_is_finite() -> None:

@@ -14,11 +14,11 @@ from numpy.typing import ArrayLike
 from serfeat.errors import AudioError, FeatureError
 from serfeat.lld.f0 import f0
 from serfeat.lld.f0_cc import DESCRIPTORS as CC
-from serfeat.lld.f0_cc import _cross_correlation, f0_cc
+from serfeat.lld.f0_cc import _cross_correlation, _maxima, f0_cc
 from serfeat.lld.f0_shs import DESCRIPTORS as SHS
-from serfeat.lld.f0_shs import _combs, _peaks_only, f0_shs
+from serfeat.lld.f0_shs import _candidates, _combs, _correlation, _peaks_only, f0_shs
 from serfeat.lld.f0_yin import DESCRIPTORS as YIN
-from serfeat.lld.f0_yin import _difference, yin
+from serfeat.lld.f0_yin import _difference, _first_dip, yin
 from serfeat.shorttime import ShortTime
 from serfeat.types import Floats
 
@@ -208,6 +208,27 @@ def test_every_setting_arrives(method: Callable[..., Floats]) -> None:
         assert not np.array_equal(method(x, SR, **changed), default, equal_nan=True), changed
 
 
+@pytest.mark.parametrize("method", [f0_cc, f0_shs])
+def test_what_the_search_is_told(
+    method: Callable[..., Floats], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The costs of a change, twice as high at half the hop; the unvoiced candidate by Boersma's
+    eq. 23, in a loud second and in one of a hundredth of its level.
+
+    Seen to catch costs for 11 ms, and 3 for the 2 of eq. 23.
+    """
+    module, told = sys.modules[method.__module__], []
+    search = module.best_path
+    monkeypatch.setattr(module, "best_path", lambda *a: told.append(a) or search(*a))
+    x = np.cos(2 * np.pi * 200 * T) * np.where(T < 1, 1, 0.01)
+    for hop in (0.010, 0.005):
+        method(x, SR, hop=hop, silence=0.03, voicing=0.5)
+    np.testing.assert_allclose([a[-2:] for a in told], [[0.35, 0.14], [0.70, 0.28]])
+    unvoiced = told[0][2]
+    assert unvoiced[50] == pytest.approx(0.5)
+    assert unvoiced[150] == pytest.approx(0.5 + 2 - 0.01 / 0.03 * 1.5, abs=0.05)
+
+
 def test_descriptors() -> None:
     st = ShortTime(np.concatenate([voice(np.full(8000, 220.0)), np.zeros(8000)]), SR)
     families = CC + YIN + SHS
@@ -242,6 +263,36 @@ def test_cross_correlation_is_the_sum_of_products() -> None:
             power = (a @ a) * (b @ b)
             expected = a @ b / np.sqrt(power) if power > 0 else 0.0
             assert found[i, lag] == pytest.approx(expected, abs=1e-9)
+
+
+def test_cc_takes_the_peak_within_half_a_period_of_the_centre() -> None:
+    """Of 200 samples: an impulse 97 samples from the centre of a frame counts, one 110 away not.
+
+    Seen to catch a third of a period.
+    """
+    for away in (-110, -97, 97, 110):
+        x = np.zeros(4000)
+        x[1600 + away] = 1.0
+        peak = _cross_correlation(x, 160, 200.0, slice(10, 11))[1][0]
+        assert (peak > 0.5) == (abs(away) < 100)
+
+
+def test_cc_candidates_begin_at_half_of_the_voicing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in Praat: a weak frame between two strong ones may be voiced. Seen to catch 0.55."""
+    module, told = sys.modules["serfeat.lld.f0_cc"], []
+    monkeypatch.setattr(module, "_maxima", lambda *a: told.append(a[3]) or _maxima(*a))
+    f0_cc(voice(np.full(SR, 200.0)), SR, voicing=0.4)
+    assert set(told) == {0.2}
+
+
+def test_cc_reflects_a_maximum_above_one() -> None:
+    """1.25 becomes 1 / 1.25. Seen to catch 1.1 / r, and 1.25 taken as it is."""
+    lag = np.arange(400)
+    r = 0.9 * np.exp(-0.5 * ((lag - 80) / 6) ** 2) + 1.25 * np.exp(-0.5 * ((lag - 160) / 6) ** 2)
+    lags, strengths = np.zeros((2, 1, 14))
+    _maxima(r[None], SR / 600, SR / 75, 0.2, 0.01, lags, strengths)
+    np.testing.assert_allclose(lags[0, :3], [80, 160, 0], atol=0.01)
+    np.testing.assert_allclose(strengths[0, :3], [0.9, 0.8, 0], atol=1e-3)
 
 
 @pytest.mark.corpus
@@ -304,6 +355,24 @@ def test_only_the_peaks_vote() -> None:
     np.testing.assert_allclose(found, expected)
 
 
+def test_shs_correlates_about_the_centre() -> None:
+    """Two stretches of a third of the frame, by NumPy. Seen to catch a beginning a third in."""
+    frame = np.random.default_rng(1).standard_normal(639)
+    for lag in (31, 100, 212):
+        begin = (639 - 213 - lag) // 2
+        a, b = frame[begin : begin + 213], frame[begin + lag : begin + lag + 213]
+        assert _correlation(frame, lag) == pytest.approx(np.corrcoef(a, b)[0, 1], abs=1e-12)
+
+
+def test_shs_finds_the_top_between_two_points() -> None:
+    """A parabola whose top lies 0.3 of a step above a point. Seen to catch a shift of 0.33."""
+    support = np.maximum(1 - 0.01 * (np.arange(147.0) - 60.3) ** 2, 0)[None]
+    frame = np.cos(2 * np.pi * 75 * 2 ** (59.3 / 48) * T[:640])[None]
+    lags, strengths = np.zeros((2, 1, 6))
+    _candidates(support, frame, SR / 600, SR / 75, lags, strengths)
+    assert 48 * np.log2(SR / lags[0, 0] / 75) == pytest.approx(59.3, abs=1e-9)
+
+
 @pytest.mark.corpus
 def test_shs_agrees_with_autocorrelation_on_emodb(emodb_root: Path) -> None:
     """Two unrelated methods; measured: 0.4 % of the common frames differ by more than 20 %.
@@ -354,3 +423,17 @@ def test_yin_leaves_noise_and_the_edges_undefined() -> None:
     found = yin(voice(np.full(SR, 150.0)), SR)
     assert np.isnan(found[[0, -1]]).all()
     assert np.isfinite(found[5:-5]).all()
+
+
+@pytest.mark.parametrize(("depth", "period"), [(0.095, 40), (0.105, 80)])
+def test_yin_takes_the_first_dip_below_the_threshold(depth: float, period: int) -> None:
+    """Of 0.1, beside a deeper dip at twice the lag. Seen to catch 0.11."""
+    normal = np.ones(121)
+    normal[39:42], normal[79:82] = (0.6, depth, 0.6), (0.5, 0.02, 0.5)
+    d, total = np.ones(121), 1.0
+    for k in range(2, 121):  # eq. 8 backwards: from the normalised differences to the differences
+        d[k] = normal[k] * total / (k - normal[k])
+        total += d[k]
+    lags = np.zeros(1)
+    _first_dip(d[None], 27.0, 110.0, 0.1, 0.3, lags)
+    assert lags[0] == pytest.approx(period, abs=0.5)
