@@ -216,6 +216,17 @@ def test_hnr(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.isnan(hnr.hnr(np.zeros(SR), SR)).all()
 
 
+def test_hnr_of_an_offset() -> None:
+    """50 times the noise: the mean of both stretches goes. Seen to catch a sample more of it."""
+    x = (50 + np.random.default_rng(0).standard_normal(SR)).astype(np.float32)
+    lags, table, found = np.full(12, SR / 150), interpolation_table(hnr.DEPTH), []
+    for correlate in (hnr._correlate, hnr._correlate_plain):
+        r = np.full(12, np.nan)
+        correlate(x, np.arange(3000, 9000, 500), lags, 320, table, r)
+        found.append(r)
+    np.testing.assert_allclose(found[1], found[0], atol=1e-4)
+
+
 def test_energy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seen to catch: frames that begin on their centre."""
     x = speechlike()

@@ -102,6 +102,58 @@ def test_three_periods_forgive_a_wrong_f0() -> None:
     assert 20 * np.log10(out[0, 0] / out[0, 1]) == pytest.approx(25, abs=0.6)
 
 
+AROUND = (np.arange(8001) - 4000) / SR  # s
+
+
+def cosines(*hz: float) -> Floats:
+    """Of amplitude 1 and phase 0 in the middle."""
+    return np.asarray(np.cos(2 * np.pi * np.outer(AROUND, hz)).sum(axis=1))
+
+
+def measured(x: Floats, f0: float, formant: float = np.nan) -> Floats:
+    """H1, H2, A1, A2, A3 in the middle, with a first formant."""
+    out = np.full((1, 5), np.nan)
+    formants = np.array([[formant, np.nan, np.nan]]) / SR
+    at, lowest = np.array([4000]), np.array([f0 / SR])
+    module._amplitudes(x, at, lowest, formants, module.SHORTEST * SR, out)
+    return np.asarray(out[0])
+
+
+@pytest.mark.parametrize("off", [0.25, 0.7, 1.4])
+def test_the_window_is_a_hann(off: float) -> None:
+    """A tone d bins off has ``sinc d / (1 - d^2) / 2`` left, in a window of three periods; and its
+    negative frequency leaks in.
+
+    Seen to catch 1.1 + cos, and four periods.
+    """
+    expected = sum(np.sinc(d) / (1 - d * d) / 2 for d in (off, 6 + off))
+    found = measured(cosines(80 + off * 80 / 3), 80.0)[0]
+    assert found == pytest.approx(abs(expected), rel=2e-3)
+
+
+@pytest.mark.parametrize(("f0", "periods"), [(400.0, 10), (130.0, 4), (100.0, 3)])
+def test_whole_periods_in_25_ms_but_three_at_least(f0: float, periods: int) -> None:
+    """A tone one bin off has half of its height left, one two bins off nothing.
+
+    Seen to catch four periods at least, 27.5 ms, and periods rounded down.
+    """
+    assert measured(cosines(f0 + f0 / periods), f0)[0] == pytest.approx(0.25, rel=0.03)
+    assert measured(cosines(f0 + 2 * f0 / periods), f0)[0] < 0.01
+
+
+@pytest.mark.parametrize("away", [-220, -180, 180, 220])
+def test_near_a_formant_is_a_tenth_to_either_side(away: float) -> None:
+    """At 2000 Hz, with an F0 of 20 Hz. Seen to catch 11 %, and 10 % on the lower side only."""
+    x = cosines(2000.0) + 10 * cosines(2000.0 + away)
+    found = measured(x, 20.0, formant=2000.0)[2]
+    assert found == pytest.approx(5.0 if abs(away) < 200 else 0.5, rel=0.02)
+
+
+def test_no_harmonic_lies_above_half_the_rate() -> None:
+    """7680 Hz is the alias of 8320, the 16th harmonic of 520 Hz. Seen to catch 0.55 of the rate."""
+    assert measured(cosines(7680.0), 520.0, formant=7900.0)[2] < 0.05
+
+
 @pytest.mark.usefixtures("given_formants")
 def test_glide() -> None:
     """An octave in two seconds costs less than half a dB up to the third formant."""

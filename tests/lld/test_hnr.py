@@ -109,6 +109,15 @@ def test_a_pure_tone_is_limited() -> None:
     assert np.nanmax(values) <= 100
 
 
+@pytest.mark.parametrize("f0", [187.3, 233.1, 317.7])
+def test_a_correlation_above_1_is_reflected(f0: float) -> None:
+    """Between the samples of a pure tone r exceeds 1 a little: 56 to 59 dB then, and not the limit.
+
+    Seen to catch r taken as it is (100 dB).
+    """
+    assert np.nanmax(hnr(np.cos(2 * np.pi * f0 * np.arange(SR) / SR), SR)[10:-10]) < 70
+
+
 IMPULSE = np.zeros(SR)
 IMPULSE[8000] = 1.0
 

@@ -120,6 +120,24 @@ def test_amplitude_is_proportional_and_the_edges_have_none() -> None:
     np.testing.assert_allclose(constant[1:-1], 0.4)  # it is an RMS
 
 
+def test_an_amplitude_of_0_is_none() -> None:
+    """Neither in the differences nor in the mean. Seen to catch >= 0."""
+    a = np.array([1.0, 1.1, 1.0, 1.1, 0.0, 1.1, 1.0, 1.1, 1.0])
+    assert shimmer(a, np.full(8, 0.008))[0] == pytest.approx(0.1 / 1.05, rel=1e-9)
+
+
+def test_an_amplitude_reaches_a_fifth_of_a_period() -> None:
+    """To either side, under a Hann window: of an impulse it is 1 / sqrt(3/4 of the reach).
+
+    Seen to catch 0.22 of a period.
+    """
+    at = np.arange(1, 10) * 1900
+    x = np.zeros(20_000)
+    x[at] = 1.0
+    found = pulse_amplitudes(x, 100_000, at / 100_000)[1:-1]
+    np.testing.assert_allclose(found, 1 / np.sqrt(0.75 * 0.2 * 1900), rtol=1e-3)
+
+
 @pytest.mark.corpus
 def test_agrees_with_praat_on_emodb(emodb_root: Path) -> None:
     """On Praat's pulses: jitter to 0.5 %, shimmer to 6 %, 1 % in the median; on ours: to 25 % a

@@ -85,6 +85,16 @@ def test_smoothing_against_dense_matrices() -> None:
         assert gcv == pytest.approx(expected, rel=1e-12)
 
 
+def test_a_turn_within_the_last_step() -> None:
+    """A parabola whose top lies 0.6 of a frame before its end.
+
+    Seen to catch turns that are looked for up to the last frame but one.
+    """
+    _, places, _ = _fit(-0.5 * (np.arange(30.0) - 28.4) ** 2)
+    assert len(places) == 3
+    assert places[1] == pytest.approx(28.4, abs=0.15)
+
+
 def test_a_rise_and_a_fall() -> None:
     """Straight runs: every statistic is known.
 

@@ -9,7 +9,7 @@ import pytest
 import soundfile as sf
 
 from serfeat.lld.intensity import DESCRIPTORS as RATES
-from serfeat.lld.rhythm import COLUMNS, DESCRIPTORS, duration, pauses
+from serfeat.lld.rhythm import COLUMNS, DESCRIPTORS, _spread, duration, pauses
 from serfeat.shorttime import ShortTime
 from serfeat.types import Floats
 
@@ -144,6 +144,12 @@ def test_what_is_zero_and_what_is_undefined() -> None:
     assert noise["voiced_segments_per_s"] == 0
     assert np.isnan(noise["voiced_segment_mean_s"])
     assert noise["phonation_ratio"] == 1
+
+
+def test_two_segments_have_a_spread_and_one_has_none() -> None:
+    """Seen to catch three at least."""
+    assert _spread(np.array([0.2, 0.6])) == pytest.approx(0.2)
+    assert np.isnan(_spread(np.array([0.2])))
 
 
 def test_gain_and_polarity_do_not_matter() -> None:
