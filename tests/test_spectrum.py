@@ -106,6 +106,13 @@ def test_band_powers_of_a_full_bank() -> None:
     np.testing.assert_allclose(got, power @ weights.T, rtol=1e-12)
 
 
+def test_a_full_bank_has_a_floor() -> None:
+    """Seen to catch a floor that is lost where the bank is a matrix product."""
+    power = np.array([[1 / 257] * 257, [0.0] * 257])
+    found = bands.band_powers(power, bands.sparse_bank(np.ones((5, 257))), 0.3)
+    np.testing.assert_allclose(found, [[1.0] * 5, [0.3] * 5])
+
+
 @pytest.mark.skipif(not COMPILED, reason="a matrix product has no such promise")
 def test_band_powers_do_not_depend_on_the_neighbours() -> None:
     """The same bits for a frame alone as among others."""
@@ -114,6 +121,16 @@ def test_band_powers_do_not_depend_on_the_neighbours() -> None:
     whole = bands.band_powers(power, bank)
     for t in range(11):
         np.testing.assert_array_equal(bands.band_powers(power[t : t + 1], bank)[0], whole[t])
+
+
+@pytest.mark.parametrize(("low", "first"), [(14.0, 1), (17.0, 2), (45.0, 2), (49.0, 3)])
+def test_htks_lowest_bin(low: float, first: int) -> None:
+    """HTK's ``klo = (int)(low / 31.25 + 2.5)``, which counts from 1: one less here.
+
+    Seen to catch 1.65 for the 1.5 that is left.
+    """
+    bank = spectrum.mel_filterbank(16000, 512, 26, f_low=low, scale="htk")
+    assert np.flatnonzero(bank.any(axis=0))[0] == first
 
 
 def test_first_bin_overrides_htks_rule() -> None:
@@ -185,6 +202,12 @@ def test_a_moving_average_is_the_mean_of_the_neighbours(width: int) -> None:
             near = c[max(i - width // 2, 0) : i + width // 2 + 1, k]
             expected = np.nanmean(near) if np.isfinite(c[i, k]) else np.nan
             np.testing.assert_allclose(found[i, k], expected, rtol=1e-12)
+
+
+def test_a_moving_average_is_of_three_frames() -> None:
+    """If nothing is said, as openSMILE's sma3. Seen to catch five."""
+    found = spectrum.moving_average(np.array([1.0, 2, 6, 10]))
+    np.testing.assert_allclose(found, [1.5, 3, 6, 8])
 
 
 @pytest.mark.parametrize("width", [1, 2, 4])

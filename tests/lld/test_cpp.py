@@ -164,6 +164,18 @@ def test_the_peak_is_that_of_the_parabola() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
+def test_the_tilt_is_that_of_the_filter() -> None:
+    """Praat's pre-emphasis at 10 kHz, ``y[n] = x[n] - exp(-2 pi 50 / 10000) x[n - 1]``.
+
+    Seen to catch 55 Hz, 2.2 pi, and + 2 a cos w.
+    """
+    freqz = pytest.importorskip("scipy.signal").freqz
+    plan = module._analysis(SR, 60.0, 330.0)
+    hz = np.arange(plan.bins) * SR / plan.points
+    response = freqz([1, -np.exp(-2 * np.pi * 50 / 10_000)], worN=hz, fs=10_000)[1]
+    np.testing.assert_allclose(plan.tilt, np.log(np.abs(response) ** 2), atol=1e-12)
+
+
 def all_pairs(y: Floats) -> tuple[float, float]:
     i, j = np.triu_indices(len(y), 1)
     slope = np.median((y[j] - y[i]) / (j - i))

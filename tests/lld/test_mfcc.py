@@ -41,29 +41,48 @@ def test_htk_is_opensmiles(
     np.testing.assert_allclose(ours, theirs, atol=2e-4)
 
 
-@pytest.mark.parametrize("sr", [16_000, 8_000])
-@pytest.mark.parametrize("energy", [True, False])
-def test_kaldi_is_kaldis(speechlike: np.ndarray, sr: int, energy: bool) -> None:
-    """kaldi-native-fbank is Kaldi's own code; it computes in float32.
-
-    Seen to catch a window to the power of 0.8, HTK's lowest bin, the energy after pre-emphasis, a
-    mean that stays, and sqrt(2) on coefficient 0.
-    """
+def kaldis(x: Floats, sr: int = 16_000, energy: bool = True, window: str = "povey") -> Floats:
+    """MFCC by kaldi-native-fbank, which is Kaldi's own code; it computes in float32."""
     knf = pytest.importorskip("kaldi_native_fbank")
-    x = speechlike + 0.05  # an offset, for the removal of the mean
     options = knf.MfccOptions()
     options.frame_opts.dither = 0
     options.frame_opts.samp_freq = sr
+    options.frame_opts.window_type = window
     options.use_energy = energy
     online = knf.OnlineMfcc(options)
     online.accept_waveform(sr, (x * 32768).tolist())
     online.input_finished()
-    theirs = np.array([online.get_frame(i) for i in range(online.num_frames_ready)])
+    return np.array([online.get_frame(i) for i in range(online.num_frames_ready)])
+
+
+@pytest.mark.parametrize("sr", [16_000, 8_000])
+@pytest.mark.parametrize("energy", [True, False])
+def test_kaldi_is_kaldis(speechlike: np.ndarray, sr: int, energy: bool) -> None:
+    """Seen to catch a window to the power of 0.8, HTK's lowest bin, the energy after pre-emphasis,
+    a mean that stays, and sqrt(2) on coefficient 0.
+    """
+    x = speechlike + 0.05  # an offset, for the removal of the mean
+    theirs = kaldis(x, sr, energy)
     ours = mfcc(x, sr, n=13, convention="kaldi", energy=energy, align="left")
     assert ours.shape == theirs.shape
     # Relative to each coefficient's size: near 0 a difference of logarithms keeps no digits.
     size = np.abs(theirs).mean(axis=0)
     assert (np.abs(ours - theirs) / size).max() < 1e-4
+
+
+def test_kaldis_silence_scale_and_first_sample() -> None:
+    """Seen to catch twice the floor of the energy, 32767 for 32768, and another sign of the
+    pre-emphasis at the first sample, where a Hamming window is not 0.
+    """
+    settings = {"n": 13, "convention": "kaldi", "align": "left"}
+    zeros = np.zeros(4000)
+    found = mfcc(zeros, 16_000, **settings)[:, 0]
+    np.testing.assert_allclose(found, kaldis(zeros)[:, 0], atol=1e-5)
+    x = np.round(3000 * np.random.default_rng(0).standard_normal(4000)) / 32768
+    found = mfcc(x, 16_000, **settings)[:, 0]
+    np.testing.assert_allclose(found, kaldis(x)[:, 0], atol=2e-5)
+    found = mfcc(x, 16_000, window="hamming", **settings)
+    np.testing.assert_allclose(found, kaldis(x, window="hamming"), atol=2e-3)
 
 
 def test_emphasis_of_the_spectrum_filters_the_windowed_frame(speechlike: np.ndarray) -> None:
@@ -176,9 +195,10 @@ def test_timnet_lengths(corpus: str, samples: int, frames: int) -> None:
 
 
 def test_centre_fit_pads_and_crops_around_the_centre() -> None:
-    """Seen to catch the odd zero put before instead of after."""
+    """Seen to catch the odd zero put before instead of after, a third cut off in front."""
     np.testing.assert_array_equal(centre_fit([1, 2, 3], 6), [0, 1, 2, 3, 0, 0])
     np.testing.assert_array_equal(centre_fit([1, 2, 3, 4, 5, 6], 3), [2, 3, 4])
+    np.testing.assert_array_equal(centre_fit(np.arange(20), 6), np.arange(7, 13))
     np.testing.assert_array_equal(centre_fit([1, 2, 3], 3), [1, 2, 3])
     with pytest.raises(FeatureError):
         centre_fit([[1.0]], 3)

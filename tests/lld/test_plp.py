@@ -122,6 +122,19 @@ def test_the_steps_written_out(
         np.testing.assert_allclose(found[i], expected, rtol=1e-9, atol=1e-9)
 
 
+def test_coefficient_0_is_the_log_of_the_gain() -> None:
+    """On the 16-bit scale. Seen to catch a gain of 1.1 of the model's, which no shape shows."""
+    x = 0.1 * np.random.default_rng(0).standard_normal(8000)
+    power = np.abs(np.fft.rfft(32767 * x[3800:4200] * np.hamming(400), 512)) ** 2
+    weights, f = critical_bands("htk", 16_000, 512)
+    loud = (f**2 / (f**2 + 1.6e5)) ** 2 * (f**2 + 1.44e6) / (f**2 + 9.61e6)
+    bands = (weights @ power * loud) ** 0.33
+    whole = np.r_[bands[0], bands, bands[-1]]
+    lags = np.fft.ifft(np.r_[whole, whole[-2:0:-1]]).real[:13]
+    error = np.r_[1.0, -solve_toeplitz(lags[:12], lags[1:])] @ lags
+    assert plp(x, 16_000)[25, 0] == pytest.approx(np.log(error), abs=1e-8)
+
+
 @pytest.mark.parametrize("level", [3e-6, 1e-5, 0.0])
 def test_a_band_is_at_least_1_on_the_16_bit_scale(speechlike: np.ndarray, level: float) -> None:
     """Some bands lie below it, some above. Seen to catch 1.1."""

@@ -241,6 +241,11 @@ def test_low_sample_rates_lack_the_upper_bands() -> None:
     assert np.isnan(spectral_shape(noise(sr=2000), 2000)[:, AT["slope_500_1500"]]).all()
 
 
+def test_a_band_may_end_at_half_the_rate() -> None:
+    """5 kHz at 10 kHz. Seen to catch <= for <: flux, alpha ratio and Hammarberg index undefined."""
+    assert np.isfinite(spectral_shape(noise(sr=10_000), 10_000)[5:-5]).all()
+
+
 IMPULSE = np.zeros(SR)
 IMPULSE[8000] = 1.0
 

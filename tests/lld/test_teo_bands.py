@@ -145,6 +145,15 @@ def test_only_voiced_frames_and_only_bands_that_exist() -> None:
     assert np.isnan(tone[:, 0]).all()  # nothing but rounding noise there
 
 
+def test_a_band_beyond_half_the_rate_does_not_exist() -> None:
+    """The last at 6200 Hz is the one up to 2700. Seen to catch a third of the width above its
+    centre, with which there is one more.
+    """
+    x = np.random.default_rng(0).standard_normal(6200)
+    found = np.isfinite(teo_cb_auto_env(x, 6200, voiced=np.ones(101))[10:90]).all(axis=0)
+    np.testing.assert_array_equal(found, np.array(BAND_EDGES[1:]) <= 3100)
+
+
 def impulse() -> np.ndarray:
     x = np.zeros(1600)
     x[800] = 1.0
