@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import pickle
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from serfeat.shorttime import window
 from serfeat.types import Floats
 from serfeat.vad import madd
 
+module = import_module("serfeat.denoise")  # the package's name is the function
 SR = 16000
 GAINS = ("stsa", "log_mmse", "wiener")
 
@@ -212,6 +214,29 @@ def test_two_seconds_are_looked_at_to_begin_with(gain: str, monkeypatch) -> None
     for block in (16, 200):
         monkeypatch.setattr("serfeat.denoise.BLOCK", block)
         np.testing.assert_allclose(denoise(x, SR, gain=gain), found, rtol=0, atol=1e-12)
+
+
+def test_windows_and_what_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows of 32 ms every 16, up to the first that is centred behind the clip; two seconds to
+    begin with, or 120 ms with noise="initial". A bin's noise is at least 1e-10 of what white noise
+    of power 1 has there, which is the sum of the window's squares: 256.
+
+    Seen to catch windows of two thirds, a frame more, one second, 132 ms, and the window's cubes.
+    """
+    sizes, looked = [], []
+    window, first = module.window, module.first_noise
+    monkeypatch.setattr(module, "window", lambda name, n: sizes.append(n) or window(name, n))
+    monkeypatch.setattr(
+        module, "first_noise", lambda p, *a: looked.append((len(p), a[1])) or first(p, *a)
+    )
+    denoise(white(4.0), SR)
+    denoise(white(1.0), SR)
+    assert sizes == [512, 512]
+    np.testing.assert_allclose(looked, [(125, 256e-10), (64, 256e-10)])
+    power = np.random.default_rng(0).exponential(size=(40, 3))
+    settings = module._Settings(0.010, "stsa", "initial", 1.0, -25.0, 30.0)
+    level = module._first_noise(power, 1e-12, settings).level
+    np.testing.assert_allclose(level, power[:12].mean(axis=0))
 
 
 def test_errors() -> None:

@@ -13,7 +13,9 @@ from serfeat.signal.noise import (
     Tracker,
     _bin_by_bin,
     _frame_by_frame,
+    first_noise,
     noise_psd,
+    track,
 )
 from serfeat.types import Floats
 
@@ -81,6 +83,44 @@ def test_a_large_step_is_followed_in_the_end() -> None:
     level = noise_psd(power, HOP)
     assert db(level[130]) == pytest.approx(0.0, abs=1.0)
     assert db(level[250:]) == pytest.approx(30.0, abs=1.0)
+
+
+def test_a_stuck_bin_rises_by_30_db_per_second() -> None:
+    """80 dB from the first frame on: lambda stays until 1 - 0.5 * 0.9^n exceeds 0.99, in frame 37.
+
+    Seen to catch a presence of 0.55 to begin with, 33 dB/s, and a power of 10^(1/11).
+    """
+    level = 10 * np.log10(noise_psd(np.full((80, 1), 1e8), HOP, initial=[1.0])[:, 0] / BIAS)
+    presence = 1 - 0.5 * np.exp(-HOP / PRESENCE_S) ** np.arange(1, 81)
+    stuck = int(np.argmax(presence > 0.99))
+    assert stuck == 37
+    np.testing.assert_allclose(level[:stuck], 0, atol=1e-9)
+    np.testing.assert_allclose(np.diff(level[stuck - 1 :]), 30 * HOP, atol=1e-9)
+
+
+def test_the_level_ends_100_db_below_the_loudest_frame() -> None:
+    """Below the mean over its bins. Seen to catch -80 dB."""
+    power = np.full((600, 2), 1e-14)
+    power[0] = [3.0, 1.0]
+    np.testing.assert_allclose(noise_psd(power, HOP)[-1], BIAS * 2e-10)
+
+
+def test_what_the_beginning_is_made_of() -> None:
+    """Of two seconds, run backwards from the mean of their quieter tenth; what follows has no part.
+
+    Seen to catch 2.2 s, a presence of 0.55, and 0.11 for the tenth.
+    """
+    power = np.random.default_rng(0).exponential(size=(200, 5))
+    found = first_noise(power, HOP, 1e-12)
+    np.testing.assert_array_equal(found.presence, 0.5)
+    for frame in (124, 125):
+        other = power.copy()
+        other[frame] *= 1e-3
+        assert np.array_equal(first_noise(other, HOP, 1e-12).level, found.level) == (frame > 124)
+    falling = 10.0 ** np.arange(20)[::-1, None]
+    start = Tracker(falling[-2:].mean(axis=0), np.full(1, 0.5))
+    expected = track(falling[::-1].copy(), HOP, start, 1e-12)[1].level
+    np.testing.assert_allclose(first_noise(falling, HOP, 1e-12).level, expected, rtol=1e-12)
 
 
 def test_the_beginning_is_that_of_the_first_frames() -> None:
