@@ -73,6 +73,14 @@ def test_sums_of_a_tiny_contour() -> None:
     assert [float(v[0]) for v in steps] == [2, 1, 1, 4, -1]
 
 
+def test_steps_that_stand_still() -> None:
+    """Are neither up nor down, compiled or not. Seen to catch >= 0 in the plain version."""
+    for count in (loops.changes, loops.changes_plain):
+        found = np.zeros((5, 1))
+        count(np.array([[1.0], [1], [2], [2]]), *found)
+        assert found[:, 0].tolist() == [3, 1, 0, 1, 0]
+
+
 @pytest.mark.skipif(not COMPILED, reason="NumPy sums a single column in another order")
 def test_columns_do_not_depend_on_their_neighbours() -> None:
     """The same bits alone and among others: the compiler must not reorder a sum."""
@@ -108,6 +116,13 @@ def test_turns_of_tiny_contours() -> None:
     assert one([0, 5, 4, 10], threshold=0.11)["peaks"] == 0
     gap = one([0, NAN, NAN, 6, 3], hop=0.5)
     assert (gap["rising_mean"], gap["falling_mean"]) == (4.0, 6.0)
+
+
+@pytest.mark.parametrize(("swing", "peaks"), [(10.5, 1), (9.5, 0)])
+def test_a_turn_stands_out_by_a_tenth_of_the_range(swing: float, peaks: int) -> None:
+    """If nothing is said: openSMILE's default. Seen to catch 0.11."""
+    row = np.array([[0.0, 50, 50 - swing, 100]])
+    assert turns(row, np.array([100.0]), 0.01).peaks[0] == peaks
 
 
 def test_turns_of_what_does_not_turn() -> None:
@@ -173,6 +188,12 @@ def test_contours_refuse_what_they_cannot_read() -> None:
     for hop in (0.0, -0.01, NAN):
         with pytest.raises(FeatureError, match="hop"):
             Contours(np.zeros((3, 1)), hop)
+
+
+@pytest.mark.parametrize(("mean", "defined"), [(2e-6, True), (0.5e-6, False)])
+def test_cv_about_a_mean_near_0(mean: float, defined: bool) -> None:
+    """Undefined below a millionth of the deviation. Seen to catch 1e-4."""
+    assert np.isfinite(Contours(np.array([[-1.0], [1.0]]) + mean, 0.01).cv[0]) == defined
 
 
 def test_contours_read_any_layout() -> None:

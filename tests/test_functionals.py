@@ -101,6 +101,11 @@ def test_by_hand(name: str) -> None:
     assert one(values, hop=0.5)[name] == pytest.approx(BY_HAND[name], rel=1e-12)
 
 
+def test_zero_crossings_are_not_those_of_the_minimum() -> None:
+    """Which is 0 in the contour above. Seen to catch passages through the minimum."""
+    assert one([-3, 1, 2, -1, -2, -2, 4], hop=0.5)["zero_crossing_rate"] == pytest.approx(3 / 3.0)
+
+
 def test_every_functional_has_an_expected_value() -> None:
     """The other five are compared with SciPy below."""
     rest = {"skewness", "kurtosis", "slope", "line_error", "line_r2"}
