@@ -329,6 +329,19 @@ def test_the_next_pulse_is_0_8_to_1_25_periods_away(periods: float, found: bool)
     assert (abs(at - 400 - 100 * periods) < 0.5 and r > 0.9) == found
 
 
+@pytest.mark.parametrize(("click", "alike"), [(348, True), (352, False)])
+def test_pulses_are_alike_within_half_a_period(click: int, alike: bool) -> None:
+    """A click 52 samples before the first of two bumps does not count, one 48 before does.
+
+    Seen to catch 0.55 of the period before, and 0.45 after.
+    """
+    n = np.arange(1000)
+    x = np.exp(-0.5 * ((n - 400) / 6) ** 2) + np.exp(-0.5 * ((n - 500) / 6) ** 2)
+    x[click] += 2.0
+    at, r = _next_pulse(x, 0.0, 400.0, 100.0, 1)
+    assert (abs(at - 500) < 0.5 and r > 0.99) == alike
+
+
 def test_voiced_is_where_f0_is_finite() -> None:
     contour = Pitch(np.array([100.0, np.nan]), np.array([0.9, np.nan]))
     assert contour.voiced.tolist() == [True, False]
@@ -367,6 +380,23 @@ def test_without_a_threshold_of_silence(compiled: bool, monkeypatch: pytest.Monk
     assert voiced[220:290].all()
     assert not voiced[:40].any()
     assert not pitch(ShortTime(quiet, SR)).voiced[220:290].any()
+
+
+def test_a_quiet_frame_between_voiced_ones_is_voiced() -> None:
+    """Where two changes of voicing cost more than eq. 23 gives. Seen to catch one for the two."""
+    x = steady(200.0)
+    x[7890:8111] *= 0.3  # what a frame's peak is taken from
+    settings = {"silence": 0.5, "voicing": 0.45, "voiced_unvoiced": 0.5}
+    assert pitch(ShortTime(x, SR), **settings).voiced[5:-5].all()
+    assert not pitch(ShortTime(x, SR), **{**settings, "voiced_unvoiced": 0.3}).voiced[50]
+
+
+def test_candidates_begin_at_half_of_the_voicing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in Praat. Seen to catch 0.55."""
+    told, search = [], module._search
+    monkeypatch.setattr(module, "_search", lambda *a: told.append(a[4]) or search(*a))
+    pitch(ShortTime(steady(200.0), SR), voicing=0.4)
+    assert told == [0.2]
 
 
 def test_quiet_frames_are_left_out_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:

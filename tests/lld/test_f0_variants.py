@@ -425,15 +425,31 @@ def test_yin_leaves_noise_and_the_edges_undefined() -> None:
     assert np.isfinite(found[5:-5]).all()
 
 
+def with_dips(first: float, second: float) -> Floats:
+    """Differences that have, normalised, these dips at the lags 40 and 80."""
+    normal = np.ones(121)
+    normal[39:42], normal[79:82] = (0.6, first, 0.6), (0.5, second, 0.5)
+    d, total = np.ones(121), 1.0
+    for k in range(2, 121):  # eq. 8 backwards
+        d[k] = normal[k] * total / (k - normal[k])
+        total += d[k]
+    return d
+
+
 @pytest.mark.parametrize(("depth", "period"), [(0.095, 40), (0.105, 80)])
 def test_yin_takes_the_first_dip_below_the_threshold(depth: float, period: int) -> None:
     """Of 0.1, beside a deeper dip at twice the lag. Seen to catch 0.11."""
-    normal = np.ones(121)
-    normal[39:42], normal[79:82] = (0.6, depth, 0.6), (0.5, 0.02, 0.5)
-    d, total = np.ones(121), 1.0
-    for k in range(2, 121):  # eq. 8 backwards: from the normalised differences to the differences
-        d[k] = normal[k] * total / (k - normal[k])
-        total += d[k]
     lags = np.zeros(1)
-    _first_dip(d[None], 27.0, 110.0, 0.1, 0.3, lags)
+    _first_dip(with_dips(depth, 0.02)[None], 27.0, 110.0, 0.1, 0.3, lags)
+    assert lags[0] == pytest.approx(period, abs=0.5)
+
+
+@pytest.mark.parametrize(("shortest", "longest", "period"), [(41.5, 110, 80), (27, 78.5, 40)])
+def test_yin_passes_over_a_dip_outside_the_range(
+    shortest: float, longest: float, period: int
+) -> None:
+    """The deeper one, by more than a sample. Seen to catch two samples, at either end."""
+    d = with_dips(0.2, 0.05) if period == 40 else with_dips(0.05, 0.2)
+    lags = np.zeros(1)
+    _first_dip(d[None], shortest, longest, 0.1, 0.3, lags)
     assert lags[0] == pytest.approx(period, abs=0.5)
