@@ -51,6 +51,8 @@ PRINTED: tuple[tuple[str, str, Any, str], ...] = (
     ("lld.formants", "BANDWIDTH_COST", 1.0, PRAAT_TRACK),
     ("lld.formants", "TRANSITION_COST", 1.0, PRAAT_TRACK),
     ("lld.formants", "CANDIDATES", tuple(range(4500, 6501, 250)), "around Escudero et al. 2009"),
+    ("lld.harmonics", "LIMIT", 1e-5, "the toolkit's, of amplitudes: 100 dB"),
+    ("lld.hnr", "LIMIT", 1e-10, "the toolkit's, of powers: 100 dB"),
     ("lld.intensity", "REFERENCE", 2e-5, "Pa: the threshold of hearing"),
     ("lld.intensity", "SYLLABLE_FLOOR", 50.0, "de Jong & Wempe 2009"),
     ("lld.intensity", "REACH", 3.2, "Praat manual, Sound: To Intensity: 6.4 periods"),

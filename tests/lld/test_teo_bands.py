@@ -154,6 +154,18 @@ def test_a_band_beyond_half_the_rate_does_not_exist() -> None:
     np.testing.assert_array_equal(found, np.array(BAND_EDGES[1:]) <= 3100)
 
 
+@pytest.mark.parametrize(("db", "there"), [(-129.8, True), (-130.2, False)])
+def test_a_band_is_empty_130_db_below_the_peak(db: float, there: bool) -> None:
+    """Faint tones in the middle of the bands of 250 and 2510 Hz, beside a loud one at 700 Hz.
+
+    Seen to catch -143 dB, and psi ten times as large.
+    """
+    faint = sum(np.cos(2 * np.pi * f * T) for f in (250, 2510))
+    x = np.cos(2 * np.pi * 700 * T) + np.sqrt(2) * 10 ** (db / 20) * faint
+    found = teo_cb_auto_env(x, SR, voiced=np.ones(101))[20:80, [1, 13]]
+    assert (np.isfinite(found) == there).all()
+
+
 def impulse() -> np.ndarray:
     x = np.zeros(1600)
     x[800] = 1.0
