@@ -57,6 +57,10 @@ __all__ = [
 # dB re full scale squared: quieter than this is silence.
 FLOOR_DB = -100.0
 FLOOR = 10 ** (FLOOR_DB / 10)
+# 1 - G^2 of a sample that DESA leaves out: its frequency is within 1e-5 rad of 0 or pi, and its
+# amplitude next to infinity. On audio of 16 bits G is exactly 1 here and there: rounding would
+# decide between 0 and 2e-16.
+EDGE = 1e-10
 CELLS = 32  # hops summed up at a time: they stay in the cache
 TINY = float(np.finfo(np.float64).tiny)  # keeps 0 / 0 away where the result does not count
 
@@ -346,9 +350,9 @@ def _desa(st: ShortTime, *, length: float = 0.025) -> Floats:
         cosine += 1
         np.clip(cosine, -1.0, 1.0, out=cosine)
         room = 1 - cosine * cosine
-        np.multiply(psi, room > 0, out=out[0])
+        np.multiply(psi, room > EDGE, out=out[0])
         np.multiply(out[0], np.arccos(cosine), out=out[1])
-        np.multiply(out[0], np.log(psi / np.maximum(room, 1e-16)), out=out[2])
+        np.multiply(out[0], np.log(psi / np.maximum(room, EDGE)), out=out[2])
 
     psi, angle, level = _frame_sums(st, size, 3, 2, separate) / size
     heard = psi > FLOOR
@@ -407,6 +411,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         compute=_desa,
         undefined="in silence",
         params={"length": 0.025},
+        version=2,
         oracle="desa1 sample by sample, weighted: 1e-9; a sinusoid, closed form: 1e-10; AM-FM of "
         "known course: 4.5e-4 rms (operator), 1 % and 0.15 dB (frames)",
     ),
