@@ -39,6 +39,7 @@ SHORTEST = 1e-4  # s
 LONGEST = 0.02  # s
 PERIOD_FACTOR = 1.3  # largest ratio of neighbouring periods
 AMPLITUDE_FACTOR = 1.6  # largest ratio of neighbouring amplitudes
+EQUAL = 1 + 1e-9  # a sample that is not larger than another by this factor is as large
 FEWEST = 3  # valid periods, or amplitudes, below which nothing is said
 BLOCK = 1 << 18  # samples looked at at a time
 NEAREST, FARTHEST = 0.8, 1.25  # periods from one pulse to the next
@@ -144,10 +145,14 @@ def _pulses_of_part(
 
 @jit
 def _extremum(x: Reals, mean: float, begin: float, end: float) -> float:
-    """Place of the largest |x| between two places, between the samples by a parabola."""
+    """Place of the largest |x| between two places, between the samples by a parabola.
+
+    Of samples that are equally large, as they often are in audio of 16 bits, the first, whatever
+    their last digits: all pulses of the voiced part follow from this one.
+    """
     best = max(1, math.ceil(begin))
     for k in range(best, min(len(x) - 1, int(end) + 1)):
-        if abs(x[k] - mean) > abs(x[best] - mean):
+        if abs(x[k] - mean) > EQUAL * abs(x[best] - mean):
             best = k
     if best >= len(x) - 1:
         return float(best)

@@ -263,6 +263,17 @@ def check_polarity(d: Descriptor, clip: Clip) -> None:
     within(d, differ(sign * clip.of(d), values(d, -clip.x)), 1e-9, "the other way up")
 
 
+def check_rounding(d: Descriptor, clip: Clip) -> None:
+    """The last bit of the samples decides nothing, on the grid of 16 bits that files have.
+
+    There many sums are exactly 0 and many quotients exactly 1; whatever is asked of these with a
+    plain ``> 0`` is answered by rounding. Every frame counts.
+    """
+    x = np.round(32_768 * clip.x) / 32_768
+    last = np.random.default_rng(0).integers(-2, 3, len(x)) * np.finfo(np.float64).eps
+    within(d, differ(values(d, x), values(d, x * (1 + last))), 1e-3, "its last bits changed")
+
+
 def check_shift(d: Descriptor, clip: Clip, hops: int = 7) -> None:
     """Silence of some hops before the clip moves the frames and changes nothing else."""
     before, n = clip.of(d), len(clip.x)
@@ -415,6 +426,12 @@ def test_gain(d: Descriptor, clip: Clip, gain: float) -> None:
 @ALL
 def test_polarity(d: Descriptor, clip: Clip) -> None:
     check_polarity(d, clip)
+
+
+@ALL
+def test_rounding(d: Descriptor, clip: Clip) -> None:
+    """Seen to catch samples of DESA that were left out where 1 - G^2 was 0, and not at 2e-16."""
+    check_rounding(d, clip)
 
 
 @ALL
