@@ -569,6 +569,11 @@ def asymmetric(st: ShortTime) -> Floats:
     return np.asarray(np.log(1e-9 + np.maximum(st.frames(400), 0).sum(axis=1)))
 
 
+def on_the_grid(st: ShortTime) -> Floats:
+    exactly = (32_768 * st.frames(400)) % 1 == 0
+    return level(st) + exactly.sum(axis=1)
+
+
 def where_it_lies(st: ShortTime) -> Floats:
     return level(st) + st.x.ctypes.data % 16
 
@@ -647,18 +652,20 @@ def late(d: Descriptor) -> Descriptor:
 
 
 def test_invariances_can_fail(short: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A level that hides its gain, one that knows up from down, one that counts frames, a late one.
+    """A level that hides its gain, one that looks at last bits, one that counts frames, a late one.
 
     The column of a fake whose gain is in the table passes: it is the table that decides.
     """
     monkeypatch.setitem(ADDED, "admitted.fake_db", NEPER)
     check_gain(fake(level, name="admitted"), short, 1.01)
     check_polarity(fake(level), short)
+    check_rounding(fake(level), short)
     check_shift(fake(level), short)
     check_place(fake(level), short)
     for check, wrong in (
         (lambda d, x: check_gain(d, x, 1.01), fake(level)),
         (check_polarity, fake(asymmetric)),
+        (check_rounding, fake(on_the_grid)),
         (check_shift, fake(drifting)),
         (check_place, late(fake(level))),
         (check_shift, fake(lambda st: np.array([level(st).mean()]), level="clip")),
