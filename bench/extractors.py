@@ -94,7 +94,7 @@ def contenders() -> dict[str, Work]:
     """Name -> what it does with one file."""
     work: dict[str, Work] = {
         f"serfeat {name} functionals": ours(FEATURE_SETS[name], "functionals")
-        for name in ("classic", "prosody", "cepstral")
+        for name in ("classic", "prosody", "cepstral", "full")
     }
     work["serfeat classic LLD"] = ours(FEATURE_SETS["classic"], "lld")
     try:
