@@ -161,7 +161,7 @@ def lint_mark(lint: Mapping[str, Any] | None) -> list[str]:
     return [f"LEAK FOUND BY LINT ({named}): these scores cannot be believed"]
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: str | Path) -> Run:
     """Read a run folder and score its predictions.
 
     Raises
@@ -169,6 +169,7 @@ def read_run(folder: Path) -> Run:
     StoreError : a part of the folder that is missing, cannot be read, lacks a column or says
         something else than such a part does.
     """
+    folder = Path(folder)
     info, folds, lint = read_record(folder), read_folds(folder), read_lint(folder)
     try:
         predictions = read_parquet(folder / "predictions.parquet")
