@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
+from math import nan
 from pathlib import Path
 
 import pandas as pd
@@ -23,6 +24,7 @@ from serfeat.statistics.paired import paired_gap
 from serfeat.statistics.robustness import noise_curve
 
 BY_SPEAKER = "_by_speaker"
+UAR = ("uar", "uar_low", "uar_high")
 
 
 def row(*cells: str) -> str:
@@ -35,13 +37,20 @@ def head(*cells: str) -> list[str]:
     return [row(*cells), row("---", *["---:"] * (len(cells) - 1))]
 
 
+def with_interval(uar: float, low: float, high: float) -> str:
+    """ "79.2 (71-86)"; the score alone where the speakers do not say how uncertain it is."""
+    if uar != uar:
+        return ""
+    return f"{100 * uar:.1f}" + (f" ({100 * low:.0f}-{100 * high:.0f})" if low == low else "")
+
+
 def score(board: pd.DataFrame, entry: str, protocol: str) -> str:
     """UAR and interval of one entry."""
     mine = board[(board["entry"] == entry) & (board["protocol"] == protocol) & ~board["control"]]
     if mine.empty:
         return ""
     one = mine.iloc[0]
-    return f"{100 * one['uar']:.1f} ({100 * one['uar_low']:.0f}-{100 * one['uar_high']:.0f})"
+    return with_interval(one["uar"], one["uar_low"], one["uar_high"])
 
 
 def leak(folders: Sequence[Path]) -> list[str]:
@@ -107,11 +116,8 @@ def noise(folders: Sequence[Path]) -> list[str]:
         lines += ["", f"### {run.info['corpus']['title']}", "", *head("condition", *entries)]
         for condition, part in curve.groupby("condition", sort=False):
             by = part.set_index("entry")
-            cells = [
-                f"{100 * u:.1f} ({100 * low:.0f}-{100 * high:.0f})"
-                for u, low, high in by.loc[entries, ["uar", "uar_low", "uar_high"]].to_numpy()
-            ]
-            lines.append(row(str(condition), *cells))
+            scores = by.loc[entries, list(UAR)].to_numpy()
+            lines.append(row(str(condition), *(with_interval(*one) for one in scores)))
     return lines
 
 
@@ -125,19 +131,14 @@ def cross(folders: Sequence[Path]) -> list[str]:
         corpora = ~run.predictions["protocol"].str.startswith("leave_one_language_out")
         table = cross_matrix(run.predictions[corpora], trained, labels=run.labels)
         for entry, part in table.groupby("entry", sort=False):
-            wide = part.pivot_table(
-                index="train", columns="test", values=["uar", "uar_low", "uar_high"], sort=False
-            )
+            wide = part.pivot_table(index="train", columns="test", values=list(UAR), sort=False)
             tests = list(dict.fromkeys(part["test"]))
             lines += ["", f"### `{entry}`", "", *head("trained on", *tests)]
             for train in wide.index:
-                cells = []
-                for test in tests:
-                    u, low, high = (
-                        100 * wide.loc[train].get((v, test), float("nan"))
-                        for v in ("uar", "uar_low", "uar_high")
-                    )
-                    cells.append("" if u != u else f"{u:.1f} ({low:.0f}-{high:.0f})")
+                cells = (
+                    with_interval(*(wide.loc[train].get((v, test), nan) for v in UAR))
+                    for test in tests
+                )
                 lines.append(row(str(train), *cells))
         lines += ["", "### A language held out", "", *head("entry", "UAR")]
         for entry in dict.fromkeys(table["entry"]):
