@@ -38,7 +38,7 @@ def head(*cells: str) -> list[str]:
 
 
 def with_interval(uar: float, low: float, high: float) -> str:
-    """ "79.2 (71-86)"; the score alone where the speakers do not say how uncertain it is."""
+    """A cell: 79.2 (71-86), or the score alone where the speakers do not say how certain it is."""
     if uar != uar:
         return ""
     return f"{100 * uar:.1f}" + (f" ({100 * low:.0f}-{100 * high:.0f})" if low == low else "")
