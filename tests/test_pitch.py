@@ -10,6 +10,7 @@ import soundfile as sf
 
 import serfeat.signal.pitch as module
 from serfeat.errors import FeatureError
+from serfeat.jit import COMPILED
 from serfeat.shorttime import ShortTime
 from serfeat.signal import pitch_plain
 from serfeat.signal.pitch import (
@@ -25,6 +26,7 @@ from serfeat.signal.pulses import _next_pulse, pulses
 from serfeat.types import Floats
 
 SR = 16000
+kernel = pytest.mark.skipif(not COMPILED, reason="nothing is compiled: the plain versions run")
 
 
 def voice(f0: Floats, sr: int = SR, harmonics: int = 60) -> Floats:
@@ -133,7 +135,7 @@ def test_a_maximum_above_one_is_reflected() -> None:
     np.testing.assert_allclose(strengths[0, :3], [0.9, 0.8, 0], atol=1e-3)
 
 
-@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("compiled", [pytest.param(True, marks=kernel), False])
 def test_a_period_next_to_the_shortest(compiled: bool) -> None:
     """26.35 samples, of 26.2 at least: the highest sample is the 26th.
 
@@ -347,6 +349,7 @@ def test_voiced_is_where_f0_is_finite() -> None:
     assert contour.voiced.tolist() == [True, False]
 
 
+@kernel
 @pytest.mark.parametrize("depth", [16, 24, 32])
 def test_tabled_peak_is_sinc_peak(depth: int) -> None:
     """Catches a table that is shifted by a sample or by one of its places.

@@ -17,6 +17,7 @@ import pytest
 import soundfile as sf
 
 import serfeat.signal.pitch as kernels
+from serfeat.jit import COMPILED
 from serfeat.shorttime import ShortTime, cut_frames
 from serfeat.signal import pitch_plain, prediction, roots
 from serfeat.signal.pitch import interpolation_table, pitch, tabled_peak
@@ -29,6 +30,7 @@ formants = import_module("serfeat.lld.formants")
 energy = import_module("serfeat.lld.energy")
 
 SR = 16_000
+pytestmark = pytest.mark.skipif(not COMPILED, reason="nothing is compiled: the plain versions run")
 
 
 def speechlike(seconds: float = 1.0, seed: int = 0) -> Floats:

@@ -165,8 +165,8 @@ def _selective(
     """(len(rows), order + 1) inverse filters, by selective linear prediction ([1])."""
     size = 2 * int(length * st.sr)
     # The level is taken out: single precision has no room for extreme ones.
-    scale = 1.0 / (st.peak or 1.0)
-    weights = window("gauss", size) * scale
+    scale, shape = 1.0 / (st.peak or 1.0), window("gauss", size)
+    weights = shape * scale
     # Long enough that no lag of the predictor wraps round.
     needed = size + math.ceil(order * st.sr / rate)
     n_fft = fast_points(needed)
@@ -181,7 +181,7 @@ def _selective(
         else:
             frames = np.zeros((len(begin), n_fft), dtype=np.float32)
             cut_frames(st.x, begin, np.full(size, scale), frames)
-            emphasise(frames[:, :size], before, window("gauss", size))
+            emphasise(frames[:, :size], before, shape)
             power = squared_magnitude(scipy.fft.rfft(frames, axis=1))[:, : len(to_lags)]
         lags[first : first + SPECTRA] = power.astype(np.float64) @ to_lags
     return levinson(lags).a
