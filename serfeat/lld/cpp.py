@@ -25,8 +25,8 @@ there is no empty band whose logarithm would be taken. The line is fitted betwee
 
 CPPS takes the line off every cepstrum (2 ms steps; what lies below the line counts as lying on it),
 averages the power over 20 ms and over 0.5 ms of quefrency, fits another line, and averages the
-prominences. Praat looks at the prominence every 2 ms, we
-every 10 ms: the averages overlap so much that the mean differs by hundredths of a dB.
+prominences. Praat looks at the prominence every 2 ms, we every 10 ms: the averages overlap so much
+that the mean differs by hundredths of a dB.
 
 Contents
 --------
