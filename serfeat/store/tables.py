@@ -30,6 +30,9 @@ __all__ = [
     "write_table",
 ]
 
+# Columns that are names, however much they look like numbers.
+NAMES = ("file", "speaker", "text_id", "session")
+
 
 def write_table(
     table: pd.DataFrame,
@@ -71,8 +74,8 @@ def write_table(
 def read_table(path: Path) -> pd.DataFrame:
     """Read a table that `write_table` wrote, with its index.
 
-    A CSV that was exported with labels has those as text that its side-car calls classes: speaker
-    ``03`` is not the number 3.
+    A CSV that was exported with labels has those as text that its side-car calls classes, and with
+    or without one the speaker, the sentence and the session: speaker ``03`` is not the number 3.
 
     Raises
     ------
@@ -90,7 +93,7 @@ def read_table(path: Path) -> pd.DataFrame:
             table.index = renamed(table.index, unescaped)
         return table
     require_ended(path)
-    words = dict.fromkeys(("file", *_classes(path)), str)
+    words = dict.fromkeys((*NAMES, *_classes(path)), str)
     flat = pd.read_csv(path, dtype=words, keep_default_na=False, na_values=[""])
     require_as_written(path, len(flat))
     return from_csv_times(flat)

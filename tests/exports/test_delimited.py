@@ -56,7 +56,9 @@ def test_labels_come_back_as_they_were(tmp_path: Path) -> None:
     assert again["speaker"].fillna("").tolist() == ["03", "", "11"]
     assert again["age"].tolist() == [31.0, 20.0, 44.0]
     (tmp_path / "t.csv.json").write_text("[]")  # no side-car of an export
-    assert read_table(tmp_path / "t.csv")["f0_hz"].tolist() == [1.0, 2.0, 3.0]
+    bare = read_table(tmp_path / "t.csv")
+    assert bare["f0_hz"].tolist() == [1.0, 2.0, 3.0]
+    assert bare["speaker"].fillna("").tolist() == ["03", "", "11"]
 
 
 def test_csv_by_hand(tmp_path: Path) -> None:
