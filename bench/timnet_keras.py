@@ -67,7 +67,7 @@ def measure(threads: int) -> None:
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
     x = np.random.default_rng(0).standard_normal((CLIPS, FRAMES, COLUMNS), np.float32)
     y = np.eye(CLASSES, dtype=np.float32)[np.arange(CLIPS) % CLASSES]
     model = network()
