@@ -125,6 +125,7 @@ def curves(
     scores: Sequence[tuple[Floats, Floats]],
     *,
     score_name: str,
+    percent: bool,
     name: str,
     alt: str,
     marks: Sequence[str] = (),
@@ -133,24 +134,26 @@ def curves(
 
     Parameters
     ----------
-    losses, scores : (epochs, values) of each training; scores in 0..1.
+    losses, scores : (epochs, values) of each training; no scores: the losses alone are drawn.
     score_name : what the scores are, for the axis.
+    percent : of the scores: from 0 to 1, drawn as 0 to 100; else up to 1, drawn as they are.
     name, alt, marks : as in `forest`.
     """
-    with canvas(4.2, 3.6) as figure:
-        top, bottom = figure.subplots(2, 1, sharex=True)
-        for ax, lines, colour, scale in (
-            (top, losses, INK, 1.0),
-            (bottom, scores, VERMILION, 100.0),
+    with canvas(4.2, 3.6 if scores else 2.0) as figure:
+        axes = figure.subplots(2 if scores else 1, 1, sharex=True, squeeze=False)[:, 0]
+        scale = 100 if percent else 1
+        for ax, lines, colour, by in zip(
+            axes, (losses, scores), (INK, VERMILION), (1, scale), strict=False
         ):
             for epochs, values in lines:
-                ax.plot(epochs, scale * values, color=colour, lw=0.8, alpha=0.45)
+                ax.plot(epochs, by * values, color=colour, lw=0.8, alpha=0.45)
             ax.grid(axis="y", color=RULE, lw=0.5)
-        top.set_ylabel("training loss")
-        top.set_ylim(bottom=0)
-        bottom.set_ylabel(f"{score_name}, %")
-        bottom.set_ylim(0, 102)
-        bottom.set_xlabel("epoch")
+        axes[0].set_ylabel("training loss")
+        axes[0].set_ylim(bottom=0)
+        if scores:
+            axes[1].set_ylabel(f"{score_name}, %" if percent else score_name)
+            axes[1].set_ylim(0 if percent else None, 1.02 * scale)
+        axes[-1].set_xlabel("epoch")
         return finish(figure, name, alt, marks)
 
 

@@ -11,12 +11,13 @@ Contents
 `scores_table` `gap_table` `pairs_table` `confusion_table` `speakers_table` `costs_table`
 `training_table` `counts_table` `entries_table` `failures_table` : the tables of the page.
 `beaten_words` `normalisation_words` : two of their cells.
+`judged` : the scores of a training that its curves and its table show.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,7 @@ from serfeat.stats import Difference
 from serfeat.types import Floats, Ints
 
 __all__ = [
+    "Judged",
     "beaten_words",
     "confusion_table",
     "costs_table",
@@ -36,6 +38,7 @@ __all__ = [
     "entries_table",
     "failures_table",
     "gap_table",
+    "judged",
     "normalisation_words",
     "pairs_table",
     "scores_table",
@@ -218,18 +221,62 @@ def costs_table(run: Run, protocol: str, title: str) -> Table:
     return Table(caption, (*head, "Size, MB"), rows, frozenset({0, 1}), run.marks(protocol))
 
 
+class Judged(NamedTuple):
+    """A column of history.parquet that says how good an epoch was."""
+
+    column: str
+    words: str
+    percent: bool  # of 0..1; else printed as it is
+
+
+JUDGED = (
+    Judged("validation_uar", "validation UAR", True),
+    Judged("validation_ccc", "validation CCC", False),
+    Judged("train_accuracy", "training accuracy", True),
+)
+
+
+def judged(history: pd.DataFrame, *, on_test: bool) -> list[Judged]:
+    """Which scores the trainings of an entry have; those on speakers held out come first.
+
+    Parameters
+    ----------
+    history : rows of history.parquet.
+    on_test : the epoch was chosen on the test fold: its score is called what it is.
+    """
+    found = [one for one in JUDGED if one.column in history and history[one.column].notna().any()]
+    return [
+        one._replace(words=one.words.replace("validation", "test-fold")) if on_test else one
+        for one in found
+    ]
+
+
 def training_table(
-    lines: Sequence[tuple[object, object, pd.DataFrame]], caption: str, marks: tuple[str, ...]
+    lines: Sequence[tuple[object, object, pd.DataFrame]],
+    caption: str,
+    marks: tuple[str, ...],
+    scores: Sequence[Judged],
 ) -> Table:
     """The end of every training: (fold, seed, its history in the order of epochs)."""
     rows = []
     for fold, seed, history in lines:
         last = history.iloc[-1]
-        cells = (str(len(history)), f"{last['train_loss']:.3f}", percent(last["train_accuracy"]))
-        more = (percent(last["validation_uar"]), quantity(float(history["seconds"].sum())))
-        rows.append((visible(fold), visible(seed), *cells, *more))
-    head = ("Fold", "Seed", "Epochs", "Last loss", "Last training accuracy %")
-    return Table(caption, (*head, "Last validation UAR %", "Seconds"), rows, marks=marks)
+        rows.append(
+            (
+                visible(fold),
+                visible(seed),
+                str(len(history)),
+                f"{last['train_loss']:.3f}",
+                *(
+                    percent(last[one.column]) if one.percent else quantity(last[one.column])
+                    for one in scores
+                ),
+                quantity(float(history["seconds"].sum())),
+            )
+        )
+    names = [f"Last {one.words}{' %' if one.percent else ''}" for one in scores]
+    head = ("Fold", "Seed", "Epochs", "Last loss", *names, "Seconds")
+    return Table(caption, head, rows, marks=marks)
 
 
 def counts_table(run: Run) -> Table:

@@ -152,6 +152,41 @@ def test_noise_numbers(full: Path) -> None:
     assert "SNR" in part.blocks[1].svg
 
 
+@pytest.mark.parametrize(
+    ("scores", "selection", "names"),
+    [
+        (["train_accuracy", "validation_uar"], "last", ["validation UAR %", "training accuracy %"]),
+        (["train_accuracy", "validation_uar"], "test_oracle",
+         ["test-fold UAR %", "training accuracy %"]),
+        (["train_accuracy"], "last", ["training accuracy %"]),
+        (["validation_ccc"], "validation", ["validation CCC"]),
+        ([], "last", []),
+    ],
+)  # fmt: skip
+def test_curves_show_the_score_that_a_training_has(
+    plain: Path, tmp_path: Path, scores: list[str], selection: str, names: list[str]
+) -> None:
+    """And call it what it is. Seen to fail with training accuracy drawn where there is none."""
+    for name in ("run.json", "history.parquet", "costs.parquet", "predictions.parquet"):
+        (tmp_path / name).write_bytes((plain / name).read_bytes())
+    entries = json.loads((plain / "run.json").read_text())["entries"]
+    _record(tmp_path, entries=[e | {"params": {"selection": selection}} for e in entries])
+    history = pd.read_parquet(tmp_path / "history.parquet")
+    values = history["train_accuracy"].to_numpy()
+    for column in ("train_accuracy", "validation_uar", "validation_ccc"):
+        history[column] = values if column in scores else np.nan
+    history.to_parquet(tmp_path / "history.parquet")
+    picture = inside.training_section(read_run(tmp_path)).blocks[-1].blocks[0]
+    assert picture.table.head[4:-1] == tuple(f"Last {n}" for n in names)
+    last = values[history["epoch"] == history["epoch"].max()]
+    shown = [f"{100 * x:.1f}" if names and "%" in names[0] else f"{x:.3g}" for x in last]
+    assert [row[4] for row in picture.table.rows if names] == shown * bool(names)
+    drawn = names[0].removesuffix(" %") if names else "training loss over"
+    assert drawn in picture.caption
+    assert drawn.removesuffix(" over") in picture.svg
+    assert ("training accuracy" in picture.svg) == (names == ["training accuracy %"])
+
+
 def test_importance_numbers(full: Path) -> None:
     """A family that turns every answer into anger costs UAR - 1/3, one that changes none 0.
 

@@ -128,26 +128,30 @@ def training_section(run: Run) -> Section:
 
 
 def _curves(run: Run, entry: str, history: pd.DataFrame, key: str, number: int) -> Picture:
-    validated = "validation_uar" in history and history["validation_uar"].notna().any()
-    column = "validation_uar" if validated else "train_accuracy"
-    what = "validation UAR" if validated else "training accuracy"
+    params = run.entry(entry).get("params") or {}
+    scores = tables.judged(history, on_test=params.get("selection") == "test_oracle")
+    score = scores[0] if scores else None
     lines = [
         (fold, seed, one.sort_values("epoch"))
         for (fold, seed), one in history.groupby(["fold", "seed"], sort=False)
     ]
-    drawn = lines[:: -(-len(lines) // LINES)]
-    pairs = {c: [_thinned(one, c) for *_, one in drawn] for c in ("train_loss", column)}
+    drawn = [one for *_, one in lines[:: -(-len(lines) // LINES)]]
     some = f" ({len(drawn)} of them drawn)" if len(drawn) < len(lines) else ""
     words = (
-        f"{visible(entry)}, {title_of(key)}: training loss and {what} over at most "
-        f"{int(history['epoch'].max())} epochs, one line for each of {len(lines)} trainings{some}."
+        f"{visible(entry)}, {title_of(key)}: training loss{f' and {score.words}' if score else ''} "
+        f"over at most {int(history['epoch'].max())} epochs, one line for each of {len(lines)} "
+        f"trainings{some}."
     )
     svg = figures.curves(
-        pairs["train_loss"], pairs[column], score_name=what, name=f"curves{number}", alt=words,
-        marks=run.marks(key),
+        [_thinned(one, "train_loss") for one in drawn],
+        [_thinned(one, score.column) for one in drawn] if score else [],
+        score_name=score.words if score else "", percent=score is None or score.percent,
+        name=f"curves{number}", alt=words, marks=run.marks(key),
     )  # fmt: skip
-    table = tables.training_table(lines, f"The trainings of {visible(entry)}.", run.marks(key))
-    return Picture(svg, words, run.marks(key), table)
+    title = f"The trainings of {visible(entry)}."
+    return Picture(
+        svg, words, run.marks(key), tables.training_table(lines, title, run.marks(key), scores)
+    )
 
 
 def _thinned(one: pd.DataFrame, column: str) -> tuple[Any, Any]:
