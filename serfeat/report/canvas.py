@@ -191,7 +191,7 @@ def percent_axis(ax: Axes, label: str) -> None:
     """0 to 100 across, with a light grid and no line on the left."""
     ax.set_xlim(0, 100)
     ax.set_xticks(range(0, 101, 20))
-    ax.set_xlabel(label)
+    ax.set_xlabel(label, loc="right")  # beside long names it may be wider than the axis
     ax.grid(axis="x", color=RULE, lw=0.5)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
