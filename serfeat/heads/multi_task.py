@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["MultiTask", "reverse_gradient"]
+__all__ = ["MultiTask", "reverse_gradient", "trunk_of"]
 
 
 class _Reversal(torch.autograd.Function):
@@ -70,10 +70,10 @@ class MultiTask(nn.Module):
     ) -> None:
         super().__init__()
         self.trunk = trunk
-        self.main = next(iter(tasks))
         self.adversarial = frozenset(adversarial)
         self.strength = strength
-        self.layers = nn.ModuleDict({name: nn.Linear(width, n) for name, n in tasks.items()})
+        self.names = tuple(tasks)
+        self.layers = nn.ModuleList(nn.Linear(width, n) for n in tasks.values())
         self.log_variance = nn.Parameter(torch.zeros(len(tasks))) if learn_weights else None
 
     def outputs(self, x: Tensor, lengths: Tensor) -> dict[str, Tensor]:
@@ -82,10 +82,15 @@ class MultiTask(nn.Module):
         turned = reverse_gradient(shared, self.strength) if self.adversarial else shared
         return {
             name: layer(turned if name in self.adversarial else shared)
-            for name, layer in self.layers.items()
+            for name, layer in zip(self.names, self.layers, strict=True)
         }
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Return the logits of the main task."""
-        logits: Tensor = self.layers[self.main](torch.relu(self.trunk(x, lengths)))
+        logits: Tensor = self.layers[0](torch.relu(self.trunk(x, lengths)))
         return logits
+
+
+def trunk_of(module: nn.Module) -> nn.Module:
+    """Return the head itself, which may have ways of its own to be trained."""
+    return module.trunk if isinstance(module, MultiTask) else module

@@ -3,7 +3,8 @@
 Contents
 --------
 `Task`         : one of them, with its targets.
-`read_tasks`   : all of them, checked.
+`wanted_tasks` : what is said of them, checked.
+`read_tasks`   : all of them.
 `read_outputs` : from what a network puts out to what it says of a clip.
 """
 
@@ -22,7 +23,9 @@ from serfeat.models.losses import ccc_loss, mse_loss
 from serfeat.models.objectives import Classification, Regression
 from serfeat.types import Bools, Floats
 
-__all__ = ["LOSSES", "Task", "read_outputs", "read_tasks"]
+__all__ = ["LOSSES", "MAIN", "Task", "read_outputs", "read_tasks", "wanted_tasks"]
+
+MAIN = "emotion"  # the task that every classifier has
 
 LOSSES = ("ccc", "mse", "classes", "adversarial")
 MEASURES = {"ccc": ccc_loss, "mse": mse_loss}
@@ -64,6 +67,42 @@ class Task:
         return Classification(values, partial=bool((self.values < 0).any()))
 
 
+def wanted_tasks(wanted: Mapping[str, Any] | None) -> dict[str, tuple[str, float]]:
+    """Read what is said of the tasks: name -> loss and weight.
+
+    Parameters
+    ----------
+    wanted : name -> loss, or name -> {loss, weight}.
+
+    Raises
+    ------
+    ModelError, UnknownNameError : another loss or word, a weight that is no number above 0, or the
+        emotion, which is learnt anyway.
+    """
+    found = {}
+    for name, setting in (wanted or {}).items():
+        words = dict(setting) if isinstance(setting, Mapping) else {"loss": setting}
+        for word in words:
+            if word not in ("loss", "weight"):
+                raise did_you_mean(f"word of the task {name!r}", str(word), ("loss", "weight"))
+        loss, weight = words.get("loss"), words.get("weight", 1.0)
+        if loss not in LOSSES:
+            raise did_you_mean(f"loss of the task {name!r}", str(loss), LOSSES)
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not weight > 0:
+            raise ModelError(
+                f"weight of the task {name!r} is {weight!r}, expected a number above 0",
+                code="bad-parameter",
+            )
+        if name == MAIN:
+            raise ModelError(
+                f"the task {MAIN!r} is what is learnt anyway",
+                code="bad-parameter",
+                fix="name other columns of the manifest",
+            )
+        found[name] = (str(loss), float(weight))
+    return found
+
+
 def read_tasks(
     wanted: Mapping[str, Any] | None, targets: Mapping[str, ArrayLike] | None, training: Bools
 ) -> list[Task]:
@@ -71,21 +110,16 @@ def read_tasks(
 
     Parameters
     ----------
-    wanted : name -> loss, or name -> {loss, weight}.
+    wanted : see `wanted_tasks`.
     targets : name -> (n,) values.
     training : (n,) True for the rows that are trained on; classes and scales are theirs.
 
     Raises
     ------
-    ModelError, UnknownNameError : another loss, no targets, none that is present.
+    ModelError, UnknownNameError : see `wanted_tasks`; no targets, none that is present.
     """
     found = []
-    for name, setting in (wanted or {}).items():
-        loss, weight = setting, 1.0
-        if isinstance(setting, Mapping):
-            loss, weight = setting.get("loss"), float(setting.get("weight", 1.0))
-        if loss not in LOSSES:
-            raise did_you_mean("loss", str(loss), LOSSES, where=f"tasks, {name}")
+    for name, (loss, weight) in wanted_tasks(wanted).items():
         if targets is None or name not in targets:
             raise ModelError(
                 f"no targets for the task {name!r}",
@@ -100,10 +134,10 @@ def read_tasks(
             )
         if loss in MEASURES:
             column, centre, scale = _dimension(name, values, training)
-            found.append(Task(name, str(loss), weight, 1, column, (), centre, scale))
+            found.append(Task(name, loss, weight, 1, column, (), centre, scale))
         else:
             column, classes = _classes(name, values, training)
-            found.append(Task(name, str(loss), weight, len(classes), column, classes))
+            found.append(Task(name, loss, weight, len(classes), column, classes))
     return found
 
 

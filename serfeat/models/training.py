@@ -41,6 +41,7 @@ from torch import Tensor, nn
 
 from serfeat.errors import ModelError
 from serfeat.files import committed
+from serfeat.heads.multi_task import trunk_of
 from serfeat.models.augmentation import Augmentation
 from serfeat.models.batches import Room, batches, padded
 from serfeat.models.objectives import Objective
@@ -136,7 +137,7 @@ def train(
     module : on its device; in the state in which the training begins.
     clips, rows : all clips, and the positions of those to train on.
     objective : what is minimised.
-    stages : one after the other; the module's ``stage(i)`` is called before each, if it has one.
+    stages : one after the other; the head's ``stage(i)`` is called before each, if it has one.
     seed : of the order of the clips (weights and dropout draw from torch's present random state).
     score : judges the module after every epoch: names and values for the history, the first of
         which, higher being better, says whose weights are kept.
@@ -157,12 +158,13 @@ def train(
     room = Room()
     total = sum(s.epochs for s in stages)
     stored = _read(checkpoint, identity)
-    pretrain: Any = getattr(module, "pretrain", None)
+    head = trunk_of(module)
+    pretrain: Any = getattr(head, "pretrain", None)
     if stored is None and pretrain is not None:
         x, lengths = padded(clips, rows, next(module.parameters()).device)
         module.train()
         state.history += pretrain(x, lengths)
-    begin_stage: Any = getattr(module, "stage", None)
+    begin_stage: Any = getattr(head, "stage", None)
     before = 0
     for i, stage in enumerate(stages):
         if len(stages) > 1 and begin_stage is not None:
