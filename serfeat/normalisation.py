@@ -108,7 +108,7 @@ FEW_CLIPS = 10  # with fewer of a new speaker global would be better, see `requi
 _Table = TypeVar("_Table", Floats, Sequences)
 
 
-def per_speaker(X: _Table, speakers: Sequence[str]) -> _Table:
+def per_speaker(X: _Table, speakers: Sequence[str], *, samples: Sequence[int] = ()) -> _Table:
     """Z-score every column over all clips of each speaker; no label is used.
 
     Parameters
@@ -116,6 +116,8 @@ def per_speaker(X: _Table, speakers: Sequence[str]) -> _Table:
     X : (n, k), or `Sequences` of n clips, then over all frames of the speaker's clips. NaN is left
         out of the statistics and stays NaN.
     speakers : (n,) whose clip each is; speakers of different corpora by different names.
+    samples : columns that hold samples of a waveform. They stay as they are: a sample of exactly 0
+        is silence, which networks look for.
 
     Returns
     -------
@@ -130,17 +132,19 @@ def per_speaker(X: _Table, speakers: Sequence[str]) -> _Table:
     _require_as_many(speakers, X)
     code = _numbered(speakers)
     if isinstance(X, Sequences):
-        return X.with_values(_standardised(X.values, np.repeat(code, X.lengths)))
-    table: _Table = _standardised(X, code)
+        return X.with_values(_standardised(X.values, np.repeat(code, X.lengths), samples))
+    table: _Table = _standardised(X, code, samples)
     return table
 
 
-def by_speaker(X: Sequences, speakers: Sequence[str]) -> Iterator[tuple[int, Floats32]]:
+def by_speaker(
+    X: Sequences, speakers: Sequence[str], *, samples: Sequence[int] = ()
+) -> Iterator[tuple[int, Floats32]]:
     """Yield what `per_speaker` makes of clips, with the frames of one speaker in memory at a time.
 
     Parameters
     ----------
-    X, speakers : as of `per_speaker`; meant for clips that are memory-mapped.
+    X, speakers, samples : as of `per_speaker`; meant for clips that are memory-mapped.
 
     Yields
     ------
@@ -155,7 +159,7 @@ def by_speaker(X: Sequences, speakers: Sequence[str]) -> Iterator[tuple[int, Flo
     for number in range(int(code.max(initial=-1)) + 1):
         rows = np.flatnonzero(code == number)
         own = X[rows]
-        frames = _standardised(own.values, np.zeros(int(own.offsets[-1]), dtype=np.int64))
+        frames = _standardised(own.values, np.zeros(int(own.offsets[-1]), dtype=np.int64), samples)
         for row, first, length in zip(rows, own.offsets[:-1], own.lengths, strict=True):
             yield int(X.offsets[row]), frames[first : first + length]
 
@@ -174,12 +178,14 @@ def _require_as_many(speakers: Sequence[str], X: Any) -> None:
         )
 
 
-def _standardised(values: Any, code: Any) -> Any:
+def _standardised(values: Any, code: Any, samples: Sequence[int]) -> Any:
     """(rows, k) z-scored within each code 0 ... S - 1, one speaker at a time in memory."""
     out = np.empty(values.shape, dtype=values.dtype)
     order = np.argsort(code, kind="stable")
     for rows in np.split(order, np.cumsum(np.bincount(code))[:-1]) if len(code) else ():
         out[rows] = _z_scores(values[rows].astype(np.float64), np.finfo(values.dtype).eps)
+    untouched = list(samples)
+    out[:, untouched] = values[:, untouched]
     return out
 
 

@@ -18,6 +18,7 @@ from serfeat.models.preparation import PREPARATIONS, WITHOUT_SCALING, FramePrepa
 from serfeat.normalisation import (
     MOST_TAU,
     NORMALISATIONS,
+    by_speaker,
     coverage,
     per_speaker,
     require_coverage,
@@ -303,6 +304,21 @@ def test_samples_of_a_waveform_stay_as_they_are(way: str) -> None:
     np.testing.assert_array_equal(ready[:, :4], clips.values[:, :4])
     other = FramePreparation(way).fit(clips).transform(clips).values
     np.testing.assert_allclose(ready[:, 4:6], other[:, -2:], rtol=1e-6)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_samples_of_a_waveform_belong_to_no_speaker(large: bool) -> None:
+    """Zeros stay zeros. Failed in a comparison: no zero was left, and so no silence to mask."""
+    rng = np.random.default_rng(0)
+    frames = rng.normal(3.0, 2.0, (40, 6))
+    frames[30:, :4] = 0.0
+    clips = Sequences.of([frames[:10], frames[10:25], frames[25:]])
+    made = per_speaker(clips, ["a", "b", "a"], samples=range(4)).values
+    if large:
+        cuts = by_speaker(clips, ["a", "b", "a"], samples=range(4))
+        made = np.concatenate([part for _, part in sorted(cuts, key=lambda cut: cut[0])])
+    np.testing.assert_array_equal(made[:, :4], clips.values[:, :4])
+    np.testing.assert_array_equal(made[:, 4:], per_speaker(clips, ["a", "b", "a"]).values[:, 4:])
 
 
 @pytest.mark.parametrize("name", ["am_resnet", "amrwc"])

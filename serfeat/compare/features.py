@@ -27,6 +27,7 @@ from serfeat.conditions import Condition
 from serfeat.errors import FeatureError, ModelError
 from serfeat.explain import narrowed
 from serfeat.extract import Extraction, extract
+from serfeat.families import families
 from serfeat.feature_sets import feature_set, whole_of
 from serfeat.feature_tables import is_table, read_given
 from serfeat.files import committed
@@ -145,34 +146,39 @@ def features_files(
         if len(rows) < len(extraction.index):
             chosen = chosen[np.flatnonzero(extraction.index.isin(rows.index))]
         speakers = list(speaker_key(rows)) if normalised else None
+        samples: Sequence[int] = families(extraction.features.columns(level)).get("samples", [])
         stem = work / f"{extraction.features.folder}-{level}"
         write = _frames_file if isinstance(chosen, Sequences) else _features_file
-        made[key] = write(stem, chosen, speakers)
+        made[key] = write(stem, chosen, speakers, samples)
     return made
 
 
-def _frames_file(stem: Path, clips: Sequences, speakers: Sequence[str] | None) -> Path:
+def _frames_file(
+    stem: Path, clips: Sequences, speakers: Sequence[str] | None, samples: Sequence[int]
+) -> Path:
     """Write frames that need not fit into memory; see `_features_file`.
 
     They may be in a file that is just so already: where nothing is left out and nothing changed.
     """
     if speakers is None and clips.file is not None:
         return clips.file
-    parts = clips.parts() if speakers is None else by_speaker(clips, speakers)
+    parts = clips.parts() if speakers is None else by_speaker(clips, speakers, samples=samples)
     shape = (int(clips.offsets[-1]), clips.shape[1])
     made = write_mapped(stem, shape, clips.offsets, parts).file
     assert made is not None
     return made
 
 
-def _features_file(stem: Path, values: Any, speakers: Sequence[str] | None) -> Path:
+def _features_file(
+    stem: Path, values: Any, speakers: Sequence[str] | None, samples: Sequence[int]
+) -> Path:
     """Write features under a name that ends in a digest of the numbers.
 
     The name is part of a task's key: a recording that changed under its old name, or a descriptor
     that gives other values, is a new name and so a new task.
     """
     if speakers is not None:
-        values = per_speaker(values, speakers)
+        values = per_speaker(values, speakers, samples=samples)
     digest = hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
     stem = stem.with_name(f"{stem.name}-{digest[:16]}")
     with committed(stem.with_name(f"{stem.name}.npy")) as temporary, temporary.open("wb") as stream:

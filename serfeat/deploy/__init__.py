@@ -15,6 +15,7 @@ from serfeat.audio import USUAL, Limits, load_audio
 from serfeat.deploy.training import train
 from serfeat.errors import ModelError, SerfeatError, printable
 from serfeat.extract import Failure, as_manifest, extract, manifest_of_files
+from serfeat.families import families
 from serfeat.feature_sets import feature_set
 from serfeat.features import FeatureSet
 from serfeat.manifest import Manifest
@@ -125,7 +126,8 @@ def predict(
                 f"{few}: fewer than {FEW_CLIPS} recordings of this speaker; the model measures "
                 "every clip against its speaker's others, and needs more of them"
             )
-        X = per_speaker(X, folders)
+        samples: Sequence[int] = families(features.columns(level)).get("samples", [])
+        X = per_speaker(X, folders, samples=samples)
     for (file, *_), flags in zip(extraction.index, extraction.flags, strict=True):
         remarks += [
             f"{printable(file)}: {flag}" for flag in flags.split("; ") if "truncated" in flag

@@ -17,6 +17,7 @@ from serfeat.augment import Version
 from serfeat.compare.targets import known_of, learnt_rows
 from serfeat.errors import ModelError
 from serfeat.extract import Extraction, Failure, extract
+from serfeat.families import families
 from serfeat.feature_sets import feature_set
 from serfeat.feature_tables import is_table
 from serfeat.files import passing_folder
@@ -71,7 +72,8 @@ def train(
 
     Raises
     ------
-    ModelError : fewer than two emotions, or no recording with features.
+    ModelError : fewer than two emotions, or no recording with features; an entry whose epoch is
+        chosen on test clips, or whose features are a table.
     """
     if is_table(entry.features):
         raise ModelError(
@@ -79,6 +81,13 @@ def train(
             where=entry.name,
             code="not-computable",
             fix="train an entry on one of serfeat's feature sets",
+        )
+    if entry.oracle:
+        raise ModelError(
+            "its epoch is chosen on test clips, and here all clips are trained on",
+            where=entry.name,
+            code="no-oracle",
+            fix="set selection = last, or validation",
         )
     if entry.tune:  # what cannot be searched is an error before any work
         task = Plan("", [], [], dimensions=dimensions).task
@@ -201,19 +210,23 @@ def _material(
     ]
     if entry.normalisation == "speaker":
         (require_names if dimensions else require_coverage)(rows)
-        parts = [_by_speaker(part, speakers, work / f"{i}") for i, part in enumerate(parts)]
+        columns = made[0].features.columns(made[0].level)
+        samples: Sequence[int] = families(columns).get("samples", [])
+        parts = [
+            _by_speaker(part, speakers, samples, work / f"{i}") for i, part in enumerate(parts)
+        ]
     if len(parts) == 1:
         return parts[0]
     frames = isinstance(parts[0], Sequences)
     return Sequences.joined(parts) if frames else np.concatenate(parts)
 
 
-def _by_speaker(X: Any, speakers: Sequence[str], stem: Path) -> Any:
+def _by_speaker(X: Any, speakers: Sequence[str], samples: Sequence[int], stem: Path) -> Any:
     """Z-score every speaker; frames that are too many for the memory go to the disk again."""
     if not isinstance(X, Sequences) or not X.large:
-        return per_speaker(X, speakers)
+        return per_speaker(X, speakers, samples=samples)
     shape = (int(X.offsets[-1]), X.shape[1])
-    return write_mapped(stem, shape, X.offsets, by_speaker(X, speakers))
+    return write_mapped(stem, shape, X.offsets, by_speaker(X, speakers, samples=samples))
 
 
 def _origin(manifest: Manifest, rows: pd.DataFrame, made: Sequence[Extraction]) -> dict[str, Any]:
