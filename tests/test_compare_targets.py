@@ -113,6 +113,18 @@ def test_clear_clips_alone_are_learnt_and_all_are_tested(
     assert json.loads((run / "run.json").read_text())["entries"][0]["train_on"] == "clear"
 
 
+def test_clear_clips_hold_every_label_in_every_fold(rated: Manifest, tmp_path: Path) -> None:
+    """Failed: a label whose clips are all ambiguous was never learnt, and nobody said so."""
+    rows = rated.rows.copy()
+    torn = rows.index[rows["emotion"] == "sadness"]
+    rows.loc[torn, ["votes_anger", "votes_neutral"]] = 4.0
+    plan = Plan("t", (Entry("svm", "svm", "prosody", train_on="clear"),), HELD_OUT)
+    with pytest.raises(ModelError, match=r"svm, leave_one.*, speaker \w+: train_on = clear leaves "
+                       "no training row with sadness"):  # fmt: skip
+        compare(rated.with_rows(rows), plan, tmp_path)
+    assert not (tmp_path / "parts").exists()  # before any work
+
+
 def test_what_a_manifest_lacks_or_a_model_cannot_use_is_one_clear_line(
     rated: Manifest, tmp_path: Path
 ) -> None:

@@ -25,7 +25,7 @@ from serfeat.compare.features import common_rows, extract_all, features_files
 from serfeat.compare.parts import clips_of, folds_record, tables
 from serfeat.compare.record import record
 from serfeat.compare.seal import seal
-from serfeat.compare.targets import known_of, numbers_of
+from serfeat.compare.targets import known_of, numbers_of, require_labels
 from serfeat.compare.tasks import run_tasks, tasks_of
 from serfeat.feature_tables import set_of
 from serfeat.files import committed
@@ -154,10 +154,12 @@ def _check(manifest: Manifest, plan: Plan) -> None:
 
 def _folds(rows: pd.DataFrame, plan: Plan) -> dict[str, tuple[list[Fold], str]]:
     """Protocol -> its folds and its words."""
-    return {
+    made = {
         p.key: folds(rows, p.name, seed=plan.fold_seed, disjoint=tuple(plan.disjoint), **p.params)
         for p in plan.protocols
     }
+    require_labels(plan, {key: which for key, (which, _) in made.items()}, rows)
+    return made
 
 
 def _twins(

@@ -5,7 +5,7 @@ Contents
 `Known`    : what the manifest says of some rows.
 `known_of` : of all rows of a plan; a task gets `Known.of` its training rows alone.
 `numbers_of`, `shares_of_votes`, `task_columns` : its parts.
-`learnt_rows` : which training rows an entry learns from.
+`learnt_rows` : which training rows an entry learns from; `require_labels` : these have them all.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import pandas as pd
 from serfeat.errors import ModelError, did_you_mean
 from serfeat.metrics import speaker_key
 from serfeat.plan import Entry, Plan
+from serfeat.splits import Fold
 from serfeat.types import Bools, Floats, Ints
 from serfeat.votes import kinds, proportions
 
@@ -29,6 +30,7 @@ __all__ = [
     "known_of",
     "learnt_rows",
     "numbers_of",
+    "require_labels",
     "shares_of_votes",
     "task_columns",
 ]
@@ -125,6 +127,35 @@ def learnt_rows(entry: Entry, rows: pd.DataFrame) -> Bools:
     if entry.train_on == "all":
         return np.ones(len(rows), dtype=bool)
     return np.asarray(kinds(rows, sorted(set(rows["emotion"]))) == "clear")
+
+
+def require_labels(plan: Plan, folds: Mapping[str, Sequence[Fold]], rows: pd.DataFrame) -> None:
+    """Refuse an entry that would learn from no clip of some emotion.
+
+    The folds hold every emotion in training; what an entry leaves out there may be all of one.
+
+    Parameters
+    ----------
+    folds : protocol -> its folds of `rows`.
+
+    Raises
+    ------
+    ModelError : names entry, fold and emotions.
+    """
+    emotion = rows["emotion"].to_numpy(dtype=str)
+    for entry in plan.entries if not plan.dimensions else ():
+        learnt = learnt_rows(entry, rows)
+        for protocol, made in folds.items():
+            for fold in made:
+                clear = fold.train[learnt[fold.train]]
+                if missing := sorted(set(emotion) - set(emotion[clear])):
+                    raise ModelError(
+                        f"train_on = {entry.train_on} leaves no training row with "
+                        f"{', '.join(missing)}: a model cannot learn a label that it never sees",
+                        where=f"{entry.name}, {protocol}, {fold.name}",
+                        code="label-absent",
+                        fix="train on all, or leave the label out with `labels`",
+                    )
 
 
 def task_columns(entries: Iterable[Entry], rows: pd.DataFrame) -> dict[str, Any]:
