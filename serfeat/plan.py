@@ -69,6 +69,13 @@ class Entry:
                 code="bad-parameter",
             )
         first = Version.of(settings)
+        if (first.noise, first.speed, first.pitch) == (None, None, None):
+            raise FeatureError(
+                "augment: copies without a change are the clips themselves",
+                where=self.name,
+                code="bad-parameter",
+                fix="say what is changed: noise, speed or pitch",
+            )
         return tuple(replace(first, number=first.number + i) for i in range(copies))
 
     @property

@@ -157,7 +157,7 @@ class Recipe(_Closed):
         _check_seeds(seeds, "--seeds")
         entries = [self._entry(e) for e in self.entries]
         for setting in settings:
-            entries = _changed(entries, setting, folder)
+            entries = _changed(entries, setting, folder, self.task)
         names = [e.name for e in entries]
         for name in only:
             if name not in names:
@@ -178,6 +178,11 @@ class Recipe(_Closed):
             disjoint=self.run.disjoint,
             folder=folder,
         )
+
+    @property
+    def task(self) -> Task:
+        """What the models do."""
+        return "regression" if self.run.dimensions else "classification"
 
     def _entry(self, part: EntryPart) -> Entry:
         return Entry(
@@ -254,7 +259,7 @@ def _together(names: Sequence[str], folder: Path, encoding: str) -> Manifest:
     return replace(found, card=replace(found.card, warnings=warnings))
 
 
-def _changed(entries: Sequence[Entry], setting: str, folder: Path) -> list[Entry]:
+def _changed(entries: Sequence[Entry], setting: str, folder: Path, task: Task) -> list[Entry]:
     """Return the entries with ``[entry.]parameter=value`` set, the value as in TOML."""
     place, equals, text = setting.partition("=")
     *names, word = place.strip().split(".")
@@ -283,14 +288,18 @@ def _changed(entries: Sequence[Entry], setting: str, folder: Path) -> list[Entry
         set_of(str(value), folder)
         return [replace(e, features=str(value)) if e.name in names else e for e in entries]
     meant = [e for e in entries if e.name in names] if names else list(entries)
-    having = meant if names else [e for e in meant if word in model_parameters(e.model)]
+    having = meant if names else [e for e in meant if word in model_parameters(e.model, task=task)]
     if not having:
         raise RecipeError(f"no entry has the parameter {word!r}", where="--set", code="bad-setting")
     changed = []
     for entry in entries:
         if entry in having:
             entry = replace(entry, params={**entry.params, word: value})
-            check_model(entry.model, entry.params)
+            try:
+                check_model(entry.model, entry.params, task=task)
+            except SerfeatError as error:
+                error.where = f"--set, {entry.name}"
+                raise
         changed.append(entry)
     return changed
 
@@ -396,15 +405,14 @@ def _check_names(path: Path, recipe: Recipe) -> None:
             if name not in names:
                 raise did_you_mean("entry", name, names, where=f"{path}, [run] {word}")
     place = str(path)
-    what: Task = "regression" if recipe.run.dimensions else "classification"
     try:
         for i, entry in enumerate(recipe.entries):
             place = f"{path}, [entries {i + 1}]"
-            check_model(entry.model, entry.params, task=what)
+            check_model(entry.model, entry.params, task=recipe.task)
             set_of(entry.features, path.parent)
             Entry("", entry.model, "", augment=entry.augment).versions  # noqa: B018 - raises
             if entry.tune:
-                space_of(entry.model, entry.tune, params=entry.params, task=what)
+                space_of(entry.model, entry.tune, params=entry.params, task=recipe.task)
         place = f"{path}, [[conditions]]"
         conditions_of([c.model_dump() for c in recipe.conditions])
         place = f"{path}, [[protocols]]"

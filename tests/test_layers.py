@@ -102,6 +102,7 @@ def test_leaves_do_not_import_each_other(folder: str) -> None:
         "models": {  # of the training loop
             *("arguments", "augmentation", "batches", "losses", "objectives", "optimizers"),
             *("surroundings", "tasks", "torch_estimator", "training", "torch_classifier"),
+            "values",
         },
     }[folder]
     for path in (ROOT / folder).glob("*.py"):

@@ -57,6 +57,12 @@ def test_good(tmp_path: Path) -> None:
             "unknown parameter of mlp 'seed'",
         ),
         ('"random_kfold"', '"random_fold"', "did you mean 'random_kfold'"),
+        ("C = 2.0", "C = '2.0'", "[entries 1]: C is '2.0', expected a number"),
+        (
+            "C = 2.0 }",
+            "C = 2.0 }\naugment = { copies = 1 }",
+            "[entries 1]: augment: copies without",
+        ),
         ("n = 4", "k = 4", "unknown parameter of random_kfold 'k'"),
         ('title = "t"', "title = 3", "title: input should be a valid string"),
         ('manifest = "m.csv"', "", "needs one of name, names and manifest"),
@@ -158,6 +164,18 @@ features = "classic"
         "ned.epochs=3": "did you mean 'net'",
         "net.epoch=3": "did you mean 'epochs'",
         "net.features=clasic": "did you mean 'classic'",
+        "net.epochs=1O": "--set, net: epochs is '1O', expected a whole number",
     }.items():
-        with pytest.raises((RecipeError, UnknownNameError), match=match):
+        with pytest.raises(SerfeatError, match=match):
             recipe.plan([setting])
+
+
+def test_settings_of_a_regression(tmp_path: Path) -> None:
+    """Failed: the words were looked up among those of a classifier."""
+    text = GOOD.replace("[[protocols]]", '[run]\ndimensions = ["valence"]\n[[protocols]]', 1)
+    text = text.replace('"svm"\nfeatures', '"mlp"\nfeatures').replace("C = 2.0", 'loss = "mse"')
+    read = read_recipe(recipe(tmp_path, text))
+    (entry,) = read.plan(["epochs=4", "svm.loss=ccc"]).entries
+    assert entry.params == {"loss": "ccc", "epochs": 4}
+    with pytest.raises(RecipeError, match="no entry has the parameter 'class_weight'"):
+        read.plan(["class_weight=balanced"])

@@ -69,7 +69,10 @@ def train(
     follow: Follow = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train one entry of a recipe on all its recordings and store the model."""
+    """Train one entry of a recipe on all its recordings and store the model.
+
+    Of several seeds of the recipe it takes the first.
+    """
     from serfeat.audio import Limits
     from serfeat.deploy import train as train_entry
     from serfeat.recipe import find_recipe, read_recipe
@@ -77,7 +80,8 @@ def train(
     most, limits = most_missing(max_missing), Limits(allow_truncated, max_duration)
     path = find_recipe(recipe)
     read = read_recipe(path)
-    entries = {e.name: e for e in read.plan().entries}
+    plan = read.plan()
+    entries = {e.name: e for e in plan.entries}
     if entry not in entries:
         raise did_you_mean("entry", entry, entries, where=path)
     probe(output, folder=True)
@@ -88,7 +92,8 @@ def train(
             corpus,
             entries[entry],
             output,
-            dimensions=read.run.dimensions,
+            dimensions=plan.dimensions,
+            seed=plan.seeds[0],
             held_out=held_out,
             jobs=jobs,
             report=report,

@@ -17,8 +17,9 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 
-from serfeat.errors import ModelError, did_you_mean
+from serfeat.errors import ModelError, SerfeatError, did_you_mean
 from serfeat.models.preparation import PREPARATIONS, FramePreparation, table_steps
+from serfeat.models.values import check_values
 
 __all__ = [
     "MODELS",
@@ -158,6 +159,10 @@ def _deep(
     params = {"class_weight": "balanced", **params}
     return Model(name, "deep", level, summary, source, _head, params, way, _head_regressor)
 
+
+# What a program may hand over and a recipe has no say in: a comparison keeps a training for every
+# fold, in a file of its own.
+_FOR_PROGRAMS = {"checkpoint", "verbose"}
 
 _DELLAERT = "Dellaert, Polzin & Waibel, ICSLP 1996"
 _LI = "Li & Zhang, Digital Communications and Networks 2025, doi 10.1016/j.dcan.2024.10.007"
@@ -376,9 +381,24 @@ def check_model(name: str, params: Mapping[str, Any], *, task: Task = "classific
 
     Raises
     ------
-    UnknownNameError, ModelError : see `make_model`.
+    UnknownNameError, ModelError : see `make_model`; a value of another type than its parameter
+        has, one that no training can follow.
     """
-    _made(name, params, 0, task)
+    known = model_parameters(name, task=task)
+    for word in params:
+        if word not in known:
+            raise did_you_mean(f"parameter of {name}", word, known)
+    try:
+        estimator, *network = _makers(name, task)
+        check_values(estimator, params)
+        for maker in network:
+            check_values(maker, params, counts=True)
+        made = _made(name, params, 0, task).steps[-1][1]
+        if MODELS[name].kind == "deep":
+            made.check()
+    except SerfeatError as error:
+        error.where = name
+        raise
 
 
 def _made(name: str, params: Mapping[str, Any], seed: int, task: Task) -> Pipeline:
@@ -388,7 +408,7 @@ def _made(name: str, params: Mapping[str, Any], seed: int, task: Task) -> Pipeli
     way = settings.pop("preparation", model.preparation)
     if way not in PREPARATIONS:
         raise did_you_mean(f"preparation of {name}", str(way), PREPARATIONS)
-    known = model_parameters(name, task=task)
+    known = model_parameters(name, task=task) | _FOR_PROGRAMS
     for word in params:
         if word not in known:
             raise did_you_mean(f"parameter of {name}", word, known)
@@ -404,15 +424,20 @@ def _made(name: str, params: Mapping[str, Any], seed: int, task: Task) -> Pipeli
 
 def model_parameters(name: str, *, task: Task = "classification") -> set[str]:
     """Words that a recipe may set: the estimator's, and for a deep model its network's too."""
+    words = {word for maker in _makers(name, task) for word in inspect.signature(maker).parameters}
+    words -= {"head", "head_params", "n_features", "n_classes", "seed", *_FOR_PROGRAMS}
+    return words | {"preparation"}
+
+
+def _makers(name: str, task: Task) -> list[Any]:
+    """The classes that take the parameters: the estimator, and the network of a deep one."""
     model = _model(name, task)
-    makers = [_maker(model, task)(**_fixed(model, task)).__class__.__init__]
+    makers: list[Any] = [type(_maker(model, task)(**_fixed(model, task)))]
     if model.kind == "deep":
         from serfeat.heads import HEADS
 
         makers.append(HEADS[model.params["head"]])
-    words = {word for maker in makers for word in inspect.signature(maker).parameters}
-    words -= {"self", "head", "head_params", "n_features", "n_classes", "seed"}
-    return words | {"preparation"}
+    return makers
 
 
 def _model(name: str, task: str) -> Model:

@@ -64,13 +64,28 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         found = settings["precision"]
         wrong.append(f"precision is {found!r}, expected one of {', '.join(PRECISIONS)}")
     schedule = settings["schedule"]
-    if isinstance(schedule, str) and schedule != "cosine":
+    pairs = [] if schedule is None or isinstance(schedule, str) else schedule
+    if schedule not in (None, "cosine") and (
+        isinstance(schedule, str) or not all(len(pair) == 2 for pair in pairs)
+    ):
         wrong.append(f"schedule is {schedule!r}, expected 'cosine' or pairs [epochs, rate]")
-    if not 0 <= settings["warmup"] < 1:
-        wrong.append(f"warmup is {settings['warmup']}, expected 0 or more, less than 1")
+    head = settings["head_params"] or {}
+    shares = {name: settings.get(name, 0) for name in ("warmup", "label_smoothing", "momentum")}
+    for name, share in {**shares, "dropout": head.get("dropout", 0)}.items():
+        if not 0 <= share < 1:
+            wrong.append(f"{name} is {share}, expected 0 or more, less than 1")
+    if not all(0 <= beta < 1 for beta in settings["betas"]):
+        wrong.append(f"betas are {settings['betas']}, expected 0 or more, less than 1")
+    if not 0 < settings["validation_fraction"] < 1:
+        wrong.append(
+            f"validation_fraction is {settings['validation_fraction']}, expected a share between "
+            "0 and 1"
+        )
+    if not settings["weight_decay"] >= 0:
+        wrong.append(f"weight_decay is {settings['weight_decay']}, expected 0 or more")
     for least, names in (
         (1, ("epochs", "batch_size", "patience", "threads", "every")),
-        (0, ("learning_rate", "eps", "validation_fraction", "clip_norm")),
+        (0, ("learning_rate", "eps", "clip_norm")),
     ):
         for name in names:
             value = settings[name]

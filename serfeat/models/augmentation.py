@@ -66,9 +66,12 @@ class Augmentation:
         for word, value in words.items():
             if word not in known:
                 raise did_you_mean("augmentation", word, known)
-            if not isinstance(value, int | float) or value < 0:
+            whole = isinstance(getattr(cls, word), int)  # the default says which are counts
+            bad = isinstance(value, bool) or not isinstance(value, int if whole else int | float)
+            if bad or not value >= 0:
                 raise ModelError(
-                    f"augment: {word} is {value!r}, expected a number that is not negative",
+                    f"augment: {word} is {value!r}, expected a {'whole ' * whole}number that is "
+                    "not negative",
                     code="bad-parameter",
                 )
         return cls(**words)

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from serfeat.errors import ModelError
@@ -49,9 +49,14 @@ def as_clips(estimator: Any, X: Any, *, training: bool) -> Sequences:
     Raises
     ------
     ModelError : NaN or infinity, or other columns than in training.
+    ValueError, NotFittedError : no clip; never trained (scikit-learn's contract).
     """
+    if not training:
+        check_is_fitted(estimator, "n_features_in_")
     if isinstance(X, Sequences):
         clips = X
+        if not len(clips):
+            raise ValueError("Found 0 clips, expected one or more")  # as of a table with no row
         if training:
             estimator.n_features_in_ = clips.shape[1]
         elif clips.shape[1] != estimator.n_features_in_:

@@ -33,7 +33,7 @@ from torch.func import functional_call, stack_module_state
 from torch.nn import functional as F
 
 from serfeat.errors import ModelError
-from serfeat.models.arguments import as_labels, check_settings, class_weights
+from serfeat.models.arguments import as_labels, class_weights
 from serfeat.models.batches import as_clips, batches, padded
 from serfeat.models.optimizers import EPSILON
 from serfeat.models.surroundings import own_random_state, resolve_device, threads
@@ -81,7 +81,7 @@ def fit_stacked(
     ModelError : models that cannot be stacked, or that do not fit together; a divergence.
     """
     first = models[0]
-    check_settings(first.get_params(deep=False))
+    first.check()
     same = [{k: v for k, v in m.get_params(deep=False).items() if k != "seed"} for m in models]
     if not stackable(first) or any(s != same[0] for s in same):
         raise ModelError(

@@ -32,12 +32,11 @@ from serfeat.models.arguments import (
     Labels,
     as_labels,
     as_proportions,
-    check_settings,
     class_weights,
 )
 from serfeat.models.batches import as_clips, logits, outputs
 from serfeat.models.objectives import Classification, MultiTask, Objective
-from serfeat.models.tasks import Task, read_outputs, read_tasks
+from serfeat.models.tasks import MAIN, Task, read_outputs, read_tasks, wanted_tasks
 from serfeat.models.torch_estimator import TorchEstimator
 from serfeat.sequences import Sequences
 from serfeat.types import Bools, Floats, Ints
@@ -207,7 +206,7 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
         ModelError : NaN in X, a single class, settings that do not fit together, a training that
             diverged (nothing is kept of it).
         """
-        check_settings(self.get_params(deep=False))
+        self.check()
         clips = as_clips(self, X, training=True)
         labels = as_labels(y, len(clips), estimator=type(self).__name__)
         classes, targets = np.unique(labels, return_inverse=True)
@@ -225,11 +224,12 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
         self._fit_module(
             clips,
             np.flatnonzero(~held_out),
-            {"emotion": len(classes), **{t.name: t.size for t in others}},
+            {MAIN: len(classes), **{t.name: t.size for t in others}},
             lambda device: self._objective(device, targets, shares, weights, others),
             score=self._score(clips, targets, classes, judged, oracle),
             identity=[
                 *(targets, judged),
+                *self._oracle_identity(oracle),
                 *([] if shares is None else [shares]),
                 *(t.values for t in others),
             ],
@@ -321,13 +321,18 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
         if not others:
             return main
         return MultiTask(
-            {"emotion": (main, 1.0), **{t.name: (t.objective(device), t.weight) for t in others}}
+            {MAIN: (main, 1.0), **{t.name: (t.objective(device), t.weight) for t in others}}
         )
 
+    def check(self) -> None:
+        """Refuse settings that no training can follow, those of the tasks too."""
+        super().check()
+        wanted_tasks(self.tasks)
+
     def _multi_task(self) -> dict[str, Any]:
-        wanted = {k: v if isinstance(v, str) else v["loss"] for k, v in (self.tasks or {}).items()}
+        wanted = wanted_tasks(self.tasks)
         return {
-            "adversarial": [name for name, loss in wanted.items() if loss == "adversarial"],
+            "adversarial": [name for name, (loss, _) in wanted.items() if loss == "adversarial"],
             "learn_weights": self.learn_task_weights,
         }
 
@@ -352,7 +357,9 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
                     fix="pass fit(X, y, oracle=(X_test, y_test)), or use 'last' or 'validation'",
                 )
             judged = as_clips(self, oracle[0], training=False)
-            truth = np.searchsorted(classes, np.asarray(oracle[1]))
+            # A label that training does not have is -1: no answer to such a clip is right.
+            places = {label: i for i, label in enumerate(classes.tolist())}
+            truth = np.array([places.get(x, -1) for x in np.asarray(oracle[1]).tolist()])
         return lambda module: _recalls(module, judged, truth, self.batch_size)
 
 

@@ -18,15 +18,17 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from serfeat.errors import ModelError
-from serfeat.heads import make_head
+from serfeat.errors import ModelError, did_you_mean
+from serfeat.heads import HEADS, make_head
 from serfeat.heads.multi_task import MultiTask
-from serfeat.models.arguments import HoldsOut
+from serfeat.models.arguments import HoldsOut, check_settings
 from serfeat.models.augmentation import Augmentation
-from serfeat.models.batches import logits
+from serfeat.models.batches import as_clips, logits
 from serfeat.models.objectives import Objective
+from serfeat.models.optimizers import OPTIMIZERS
 from serfeat.models.surroundings import own_random_state, resolve_device, threads
 from serfeat.models.training import Stage, train
+from serfeat.models.values import check_values
 from serfeat.sequences import Sequences
 from serfeat.types import Ints
 
@@ -95,6 +97,37 @@ class TorchEstimator(HoldsOut, BaseEstimator):
         self.seed = seed
 
     # ------------------------------------------------------------------ training
+
+    def check(self) -> None:
+        """Refuse settings that no training can follow; `fit` begins with it.
+
+        Raises
+        ------
+        ModelError, UnknownNameError : names what is wrong.
+        """
+        settings = self.get_params(deep=False)
+        if Augmentation.of(self.augment).noise and (self.head_params or {}).get("n_samples"):
+            raise ModelError(
+                "augment: noise is for z-scored frames, and would fill the silence of a waveform",
+                where=f"head {self.head}",
+                code="bad-parameter",
+                fix="give the entry, and not its params, augment = { noise = [dB, dB] }",
+            )
+        stages = self._stages()
+        check_settings(settings)
+        for stage in self.stages or ():
+            check_values(type(self), stage)
+            check_settings({**settings, **stage})
+        for one in stages:
+            if one.optimizer not in OPTIMIZERS:
+                raise did_you_mean("optimizer", one.optimizer, OPTIMIZERS)
+        most = getattr(HEADS.get(self.head), "n_stages", len(stages))
+        if len(stages) > most:
+            raise ModelError(
+                f"{len(stages)} stages, expected {most} or fewer",
+                where=f"head {self.head}",
+                code="bad-parameter",
+            )
 
     def _fit_module(
         self,
@@ -200,6 +233,13 @@ class TorchEstimator(HoldsOut, BaseEstimator):
         for array in itertools.chain((clips.offsets, rows), frames, targets):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
+
+    def _oracle_identity(self, oracle: tuple[Any, Any] | None) -> list[Any]:
+        """What the clips that choose the epoch add to the identity of a training."""
+        if oracle is None:
+            return []
+        parts = (part.values for part in as_clips(self, oracle[0], training=False).blocks())
+        return [np.asarray(oracle[1]).astype(np.str_), *parts]
 
     @contextmanager
     def _bar(self) -> Any:

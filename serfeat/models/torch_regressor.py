@@ -18,7 +18,6 @@ from torch import nn
 from serfeat.errors import ModelError, did_you_mean
 from serfeat.models.arguments import (
     as_targets,
-    check_settings,
     target_scale,
 )
 from serfeat.models.batches import as_clips, logits
@@ -133,9 +132,7 @@ class TorchRegressor(RegressorMixin, TorchEstimator):
         ------
         ModelError : NaN in X, no target, settings that do not fit together, divergence.
         """
-        check_settings(self.get_params(deep=False))
-        if self.loss not in MEASURES:
-            raise did_you_mean("loss", str(self.loss), MEASURES, where=f"head {self.head}")
+        self.check()
         clips = as_clips(self, X, training=True)
         targets = self._targets(y, len(clips))
         held_out, judged, speakers = self.apart(
@@ -163,11 +160,17 @@ class TorchRegressor(RegressorMixin, TorchEstimator):
             {"targets": targets.shape[1]},
             lambda device: Regression(scaled.to(device), MEASURES[self.loss]),
             score=score,
-            identity=[scaled.numpy(), judged],
+            identity=[scaled.numpy(), judged, *self._oracle_identity(oracle)],
         )
         for epoch in self.history_:
             epoch.setdefault("validation_ccc", None)
         return self
+
+    def check(self) -> None:
+        """Refuse settings that no training can follow, another loss too."""
+        super().check()
+        if self.loss not in MEASURES:
+            raise did_you_mean("loss", str(self.loss), MEASURES, where=f"head {self.head}")
 
     def _codes(self, y: Any) -> Ints:
         return np.zeros(len(y), dtype=np.int64)  # one class, so to say: any speaker can be spared

@@ -129,7 +129,7 @@ def space_of(
     for subspace in subspaces:
         _check_names(model, subspace, params or {}, task, where)
         for name, values in subspace.items():
-            _check_values(model, name, values, task, where)
+            _check_values(model, name, values, params or {}, task, where)
     how = _how(tune, subspaces, where)
     return {**space, **how}
 
@@ -186,7 +186,9 @@ def _check_names(
         )
 
 
-def _check_values(model: str, name: str, values: Any, task: Task, where: str) -> None:
+def _check_values(
+    model: str, name: str, values: Any, params: Mapping[str, Any], task: Task, where: str
+) -> None:
     """A range with two ends, or a list of different values that the model takes."""
     if isinstance(values, Mapping):
         _range(name, values, where)
@@ -196,7 +198,7 @@ def _check_values(model: str, name: str, values: Any, task: Task, where: str) ->
     if len({json.dumps(v) for v in values}) < len(values):
         raise _bad(name, list(values), "every value once", where)
     for value in values:
-        check_model(model, {name: value}, task=task)
+        check_model(model, {**params, name: value}, task=task)
 
 
 def _range(name: str, values: Mapping[str, Any], where: str) -> Range:

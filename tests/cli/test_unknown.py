@@ -113,6 +113,20 @@ def test_the_record_decides(
     assert all(row["reason"].startswith("unsure: on 4 held-out speakers") for row in rows)
 
 
+def test_a_model_has_the_seed_of_its_recipe(recipe: Path, tmp_path: Path, capsys: Any) -> None:
+    """Failed: 0, whatever the recipe said. An epoch chosen on test clips is refused in one line."""
+    other = tmp_path / "other.toml"
+    text = recipe.read_text(encoding="utf-8").replace(
+        "[[protocols]]", "[run]\nseeds = [7, 8]\n[[protocols]]", 1
+    )
+    other.write_text(text.replace("epochs = 2", 'epochs = 2, selection = "test_oracle"'))
+    words = ["train", str(other), "-o", str(tmp_path / "m"), "-j", "1", "-q", "--held-out", "0"]
+    assert main([*words, "--entry", "svm"]) == 0
+    assert json.loads((tmp_path / "m" / "card.json").read_text(encoding="utf-8"))["seed"] == 7
+    assert main([*words, "--entry", "gru"]) == 2
+    assert "gru: its epoch is chosen on test clips" in capsys.readouterr().err
+
+
 def test_a_network_has_a_record_where_it_is_asked_for(
     capsys: Any, recipe: Path, tone: Path, tmp_path: Path
 ) -> None:

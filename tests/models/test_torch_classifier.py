@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import recall_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from serfeat.errors import ModelError, UnknownNameError
 from serfeat.heads import HEADS
+from serfeat.heads.amrwc import AMRWC
 from serfeat.models.torch_classifier import TIMNET_PAPER, TorchClassifier
 from serfeat.sequences import Sequences
 
@@ -309,6 +311,56 @@ def test_bad_input():
         model.predict(broken)
     with pytest.raises(UnknownNameError, match="did you mean 'timnet'"):
         TorchClassifier("tim_net").fit(X, y)
+
+
+def test_never_trained_and_no_clip_are_scikit_learns_errors():
+    """Failed with Sequences: an AttributeError, and an IndexError."""
+    X, y, _ = _frames()
+    with pytest.raises(NotFittedError):
+        _model().predict(X)
+    with pytest.raises(ValueError, match="0 clips"):
+        _model(epochs=1).fit(X, y).predict(X[[]])
+
+
+def test_tasks_hide_nothing_of_how_a_head_is_trained(monkeypatch):
+    """Failed: with tasks the DBN was not pre-trained, and the stages of AMRWC did nothing."""
+    X, y, speakers = _frames()
+    tasks = {"speaker": "classes"}
+    model = _model("dbn", tasks=tasks).fit(X, y, tasks={"speaker": speakers})
+    assert [row.get("layer") for row in model.history_] == [1] * 3 + [None] * 3
+    assert (model.module_.trunk.centre != 0).any()
+    begun = []
+    stage = AMRWC.stage
+    monkeypatch.setattr(AMRWC, "stage", lambda self, i: (begun.append(i), stage(self, i))[1])
+    stages = [{"epochs": 1}, {"epochs": 1}]
+    _model("amrwc", tasks=tasks, stages=stages).fit(X, y, tasks={"speaker": speakers})
+    assert begun == [0, 1]
+
+
+def test_columns_of_any_name_can_be_tasks():
+    """Failed for names that are attributes of torch's dictionaries, and for those with a dot."""
+    X, y, speakers = _frames()
+    for name in ("type", "keys", "a.b", "layers"):
+        model = _model("mlp", epochs=1, tasks={name: "adversarial"}).fit(
+            X, y, tasks={name: speakers}
+        )
+        assert set(model.predict_tasks(X)[name]) <= set(speakers)
+
+
+def test_a_label_that_training_lacks_is_never_right(tmp_path):
+    """Of an oracle; failed: fear was looked up as the next label, neutral, and found there.
+
+    And a checkpoint of another oracle is another training's.
+    """
+    X, y, _ = _frames()
+    known = y != "fear"
+    settings = {"selection": "test_oracle", "checkpoint": str(tmp_path / "kept"), "every": 1}
+    model = _model("mlp", **settings).fit(X[known], y[known], oracle=(X, y))
+    for row in model.history_:
+        assert row["validation_war"] <= known.mean()
+        assert row["validation_uar"] <= 2 / 3 + 1e-9
+    other = _model("mlp", **settings).fit(X[known], y[known], oracle=(X[known], y[known]))
+    assert other.history_[-1]["validation_uar"] > model.history_[-1]["validation_uar"]
 
 
 def test_divergence_is_an_error_and_keeps_nothing():
