@@ -39,7 +39,8 @@ def with_backend(features: FeatureSet, backend: str) -> FeatureSet:
     Raises
     ------
     UnknownNameError : there is no such backend.
-    FeatureError : the set has no family that the backend computes.
+    FeatureError : the set has no family that the backend computes, or names columns that with it
+        are no more.
     """
     if not backend:
         return features
@@ -53,7 +54,17 @@ def with_backend(features: FeatureSet, backend: str) -> FeatureSet:
             code="nothing-to-compute",
             fix=f"{backend} has {', '.join(known)}",
         )
-    return replace(features, backend=backend)
+    made = replace(features, backend=backend)
+    whole = replace(made, keep=()).columns("functionals") if made.keep else ()
+    if lost := [name for name in made.keep if name not in whole]:
+        raise FeatureError(
+            f"it asks for {lost[0]}{f' and {len(lost) - 1} more' if lost[1:] else ''}, which "
+            f"{backend} has under other names, as another quantity",
+            where=f"feature set {features.name}",
+            code="other-quantity",
+            fix="use another backend, or name the descriptors",
+        )
+    return made
 
 
 def why_absent(backend: str) -> str:

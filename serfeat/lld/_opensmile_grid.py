@@ -9,7 +9,9 @@ With another hop than 10 ms a frame takes the nearest row.
 Three kinds of numbers come out:
 
 * "zcr", "energy", "mfcc", "plp", "lpc": the same quantity as ours, from openSMILE's components with
-  our settings (`opensmile_frames.conf`); they differ by its 32-bit arithmetic;
+  our settings (`opensmile_frames.conf`); they differ by its 32-bit arithmetic, and because it reads
+  16 bits: where pauses are that quiet (RAVDESS) its zero-crossing rate is half of ours and less,
+  and LPC and the energy of such frames differ too;
 * "f0", "f0_shs", "formants", "loudness": the same quantity by another method, from eGeMAPS: F0 by
   subharmonic summation in 60 ms (about 4 cents high), formants from 20 ms without pre-emphasis
   (300 Hz from ours and from Praat's in the median); all of them smoothed over three frames;

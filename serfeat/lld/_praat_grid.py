@@ -7,8 +7,9 @@ is interpolated or moved. The frames at the edges, which Praat alone would leave
 that every descriptor of serfeat sees there.
 
 Settings are Praat's standard ones and those of our descriptors (75 to 600 Hz; 5 formants below
-5500 Hz). NaN is undefined, as Praat says it; a clip shorter than the analysis window, which Praat
-refuses, is NaN throughout.
+5500 Hz, at lower rates as many as the band holds). What a column's name promises holds here too:
+formants and HNR are those of voiced frames, voiced to Praat. Otherwise NaN is undefined as Praat
+says it; a clip shorter than the analysis window, which Praat refuses, is NaN throughout.
 
 Contents
 --------
@@ -41,6 +42,7 @@ CORRELATION_WINDOW = 2 / FLOOR  # s: one period beside the period that it is com
 INTENSITY_FLOOR = 100.0  # Hz, the lowest voice whose pulses the contour must not follow
 INTENSITY_WINDOW = 6.4 / INTENSITY_FLOOR  # s
 LEAST = 20 * math.log10(1e-5 / 2e-5)  # dB: our floor, -100 dB re full scale; Praat says -300
+N_FORMANTS, CEILING_OF_FORMANTS = 5, 5500.0  # Hz
 FORMANT_WINDOW = 0.050  # s: the Gaussian is twice as long as its nominal 25 ms
 
 Analysis = Callable[[Floats], tuple[Floats, Floats]]
@@ -80,8 +82,20 @@ def _on_grid(st: ShortTime, signal: Floats, window: float, analyse: Analysis, wi
 
 
 def _f0(st: ShortTime) -> Floats:
-    """Compute "f0": (n_frames, 3) Hz, semitones re 27.5 Hz, strength."""
+    """Compute "f0": (n_frames, 3) Hz, semitones re 27.5 Hz, strength; once for a clip."""
+    found: Floats = st.memo("praat f0", lambda: _pitch(st))
+    return found
 
+
+def _voiced(st: ShortTime, values: Floats) -> Floats:
+    """Leave of (n_frames, k) what is voiced to Praat, as our descriptors of the names do.
+
+    Praat itself has formants in every frame, of silence too, and a ratio wherever a correlation is.
+    """
+    return np.asarray(np.where(np.isfinite(_f0(st)[:, :1]), values, np.nan))
+
+
+def _pitch(st: ShortTime) -> Floats:
     def analyse(x: Floats) -> tuple[Floats, Floats]:
         times, f0, strength = _praat.praat_pitch(
             x, st.sr, hop=st.hop / st.sr, floor=FLOOR, ceiling=CEILING
@@ -108,12 +122,20 @@ def _f0_cc(st: ShortTime) -> Floats:
 
 def _formants(st: ShortTime) -> Floats:
     """Compute "formants": (n_frames, 6) Hz, F1-F3 and B1-B3."""
+    # Below 11 kHz fewer formants in the band that there is, as ours: Praat would resample upwards
+    # and fit the empty part too.
+    ceiling = min(CEILING_OF_FORMANTS, st.sr / 2)
+    count = max(1, round(N_FORMANTS * ceiling / CEILING_OF_FORMANTS))
 
     def analyse(x: Floats) -> tuple[Floats, Floats]:
-        times, frequency, bandwidth = _praat.praat_formants(x, st.sr, hop=st.hop / st.sr)
-        return times, np.column_stack([frequency[:, :3], bandwidth[:, :3]])
+        times, *found = _praat.praat_formants(
+            x, st.sr, hop=st.hop / st.sr, ceiling=ceiling, count=count
+        )
+        out = np.full((2, len(times), 3), np.nan)
+        out[:, :, :count] = np.stack(found)[:, :, :3]
+        return times, np.concatenate(out, axis=1)
 
-    return _on_grid(st, st.x, FORMANT_WINDOW, analyse, 6)
+    return _voiced(st, _on_grid(st, st.x, FORMANT_WINDOW, analyse, 6))
 
 
 def _hnr(st: ShortTime) -> Floats:
@@ -123,7 +145,7 @@ def _hnr(st: ShortTime) -> Floats:
         times, ratio = _praat.praat_harmonicity(x, st.sr, hop=st.hop / st.sr, floor=FLOOR)
         return times, ratio[:, None]
 
-    return _on_grid(st, st.centred, CORRELATION_WINDOW, analyse, 1)
+    return _voiced(st, _on_grid(st, st.centred, CORRELATION_WINDOW, analyse, 1))
 
 
 def _intensity(st: ShortTime) -> Floats:
@@ -187,7 +209,8 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         summary="frequencies and bandwidths of the first three formants, by Praat",
         source="Praat, Sound: To Formant (burg), 5 below 5500 Hz, 25 ms, from 50 Hz",
         compute=_formants,
-        undefined="where fewer resonances are found; a clip shorter than 50 ms",
+        version=2,
+        undefined="unvoiced frames; where fewer resonances are found; a clip shorter than 50 ms",
         licence=LICENCE,
     ),
     Descriptor(
@@ -197,7 +220,8 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         summary="periodic over aperiodic power of the voice, by Praat",
         source="Praat, Sound: To Harmonicity (cc), 75 Hz, silence 0.1, one period",
         compute=_hnr,
-        undefined="where Praat says -200 dB: silence and unvoiced frames; a clip of under 27 ms",
+        version=2,
+        undefined="unvoiced frames; where Praat says -200 dB; a clip shorter than 40 ms",
         licence=LICENCE,
     ),
     Descriptor(
