@@ -28,7 +28,7 @@ from serfeat.clips import (
     software,
 )
 from serfeat.engines import Interrupt, available_cores, lost, run, worker_memory
-from serfeat.errors import ManifestError, SerfeatError, StoreError, printable
+from serfeat.errors import FeatureError, ManifestError, SerfeatError, StoreError, printable
 from serfeat.extraction import Extraction, joined
 from serfeat.feature_sets import feature_set
 from serfeat.features import FeatureSet, Level
@@ -107,6 +107,13 @@ def extract(
     """
     chosen = feature_set(features) if isinstance(features, str) else features
     chosen.require()
+    if not chosen.width(level):
+        raise FeatureError(
+            "has one value per recording only, and no row per frame",
+            where=f"feature set {chosen.name}",
+            code="no-frames",
+            fix="use the level functionals, or add a descriptor of frames, such as energy",
+        )
     manifest = as_manifest(source)
     if max_missing is not None:
         _refuse_missing(manifest, max_missing)

@@ -157,13 +157,7 @@ def feature_set(name: str) -> FeatureSet:
     if len(names) == 1 and names[0] not in DESCRIPTORS:
         raise did_you_mean("feature set", name, (*FEATURE_SETS, *DESCRIPTORS))
     made = FeatureSet("custom", f"the descriptors {', '.join(names)}", names)
-    if not made.frame_descriptors:
-        raise FeatureError(
-            f"{name} has one value per recording only",
-            where="feature set",
-            code="no-frames",
-            fix="add a descriptor with a value per frame, such as energy",
-        )
+    made.require()  # names that there are
     return replace(made, name=",".join(names))
 
 

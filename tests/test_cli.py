@@ -154,6 +154,12 @@ def test_bad_input_is_one_line_and_code_2(capsys, tmp_path: Path) -> None:
         capsys, "extract", tmp_path, "-o", out, "--features", "prosody", "--max-failures", "9"
     )
     assert code == 0
+    code, out_text, _ = run(capsys, "extract", tmp_path / "empty.wav", "-o", out)
+    assert f"nothing written; {out} is of an earlier run" in " ".join(out_text.split())
+    code, _, err = run(capsys, "extract", tmp_path / "good.wav", "-o", out, "--features", "jitter")
+    assert code == 0, err
+    assert pd.read_csv(out).shape == (1, 3 + 5)
+    assert not list(tmp_path.glob("out.failures*"))  # of the runs before
 
 
 def test_compare_train_predict(capsys, tiny: Path, tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ serfeat list features
 
 The cache key of a set holds every setting, the version of every descriptor and of the libraries
 that compute it: a stored number is never one of other settings. Every table carries the licence
-of its set; those of openSMILE are for research and private use only."""
+of its set; those of openSMILE are for research and private use only. Sets of values per recording
+alone (`jitter,shimmer`) have no level `lld`."""
 
 
 def _section(s: FeatureSet) -> str:
@@ -42,6 +43,7 @@ def _section(s: FeatureSet) -> str:
         ("grid", f"{s.sr} Hz, a frame every {s.hop * 1000:.4g} ms"),
         ("smoothed over", f"{s.smooth} frames" if s.smooth > 1 else ""),
         ("prepared by", ", ".join(s.prepare)),
+        ("undefined is", "0, as openSMILE writes it" if s.external else ""),
         ("licence", s.licence),
     ]
     return f"## `{s.name}`\n\n{s.summary[0].upper()}{s.summary[1:]}.\n\n" + table(

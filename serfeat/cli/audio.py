@@ -41,10 +41,12 @@ from serfeat.cli.screen import (
     progress_bars,
     words_of,
 )
-from serfeat.errors import did_you_mean
+from serfeat.errors import FeatureError, did_you_mean
 
 if TYPE_CHECKING:
     from serfeat.extraction import Extraction
+
+LEAST_SR, LARGEST_SR = 4000, 192_000  # Hz that `extract` works at
 
 
 @app.command("list", epilog="Example: serfeat list features")
@@ -211,8 +213,13 @@ def extract(
         ),
     ] = "",
     sr: Annotated[
-        int, typer.Option(help="Hz; another working rate than the set's, such as 8000 for calls.")
-    ] = 0,
+        int | None,
+        typer.Option(
+            min=LEAST_SR,
+            max=LARGEST_SR,
+            help="Hz; another working rate than the set's, such as 8000 for calls.",
+        ),
+    ] = None,
     shard: Annotated[
         str, typer.Option(help="This part of the recordings: 3/8; the parts are made anywhere.")
     ] = "",
@@ -221,7 +228,7 @@ def extract(
     ] = "processes",
     address: Annotated[str, typer.Option(help="Scheduler of the dask engine.")] = "",
     jobs: Jobs = 1,
-    max_failures: Annotated[int, typer.Option(help="More than these: exit code 2.")] = 0,
+    max_failures: Annotated[int, typer.Option(min=0, help="More than these: exit code 2.")] = 0,
     max_missing: MaxMissing = "-1",
     max_duration: MaxDuration = HOUR,
     allow_truncated: AllowTruncated = False,
@@ -243,6 +250,13 @@ def extract(
         raise did_you_mean("engine", engine, words.WORDS["engines"])
     if output.suffix not in {".parquet", ".csv"}:
         raise did_you_mean("format", output.suffix or "(none)", [".parquet", ".csv"], where=output)
+    if address and engine != "dask":
+        raise FeatureError(
+            f"the engine {engine} has no scheduler",
+            where="--address",
+            code="bad-setting",
+            fix="leave it out, or add --engine dask",
+        )
     present(source)
     if jobs != 1 and engine == "processes":  # while this one imports and reads the manifest
         from serfeat.engines import ahead
@@ -258,13 +272,21 @@ def extract(
     from serfeat.shards import shard as shard_of
     from serfeat.store import write_table
 
-    probe(output)
+    probe(output, source)
     consent(accept_opensmile_licence)
     chosen = feature_set(features)
     if prepare:  # a set may have its own
         chosen = replace(chosen, prepare=words_of(prepare))
     if sr:
         chosen = replace(chosen, sr=sr)
+    if functionals and (level == "lld" or chosen.external):
+        found = "the level lld has a row per frame" if level == "lld" else f"{features} has its own"
+        raise FeatureError(
+            f"{found}, and no functionals to choose",
+            where="--functionals",
+            code="bad-setting",
+            fix="leave it out",
+        )
     if functionals:
         chosen = replace(chosen, functionals=words_of(functionals), keep=(), sparse=False)
     recordings = as_manifest(source, encoding=encoding, follow=follow)
@@ -285,8 +307,10 @@ def extract(
         )
     if len(result.index):
         write_table(result.table, output, units=result.units, provenance=result.provenance)
+    failures = output.with_name(f"{output.stem}.failures.csv")
+    for old in (failures, failures.with_name(f"{failures.name}.json")):
+        old.unlink(missing_ok=True)  # of the run before
     if result.failures:
-        failures = output.with_name(f"{output.stem}.failures.csv")
         write_table(result.failures_table, failures)
         print_failures(result.failures, failures)
     if as_json:
@@ -303,7 +327,8 @@ def _say(result: Extraction, output: Path) -> None:
         if result.computed
         else ""
     )
-    where = f"-> {output}" if len(result.index) else "(nothing written)"
+    older = f"; {output} is of an earlier run" if output.exists() else ""
+    where = f"-> {output}" if len(result.index) else f"(nothing written{older})"
     kept = len(result.index) - result.computed
     stored = f"; {kept} were known" if kept > 0 else ""
     out.print(
@@ -364,7 +389,7 @@ def segment(
     from serfeat.manifest_csv import read_manifest, write_manifest
     from serfeat.segments import segment_manifest
 
-    probe(output)
+    probe(output, manifest)
     recordings = read_manifest(manifest, root=root, require=(), encoding=encoding)
     with progress_bars(quiet=quiet) as report:
         found = segment_manifest(
@@ -386,7 +411,7 @@ def segment(
 
 @app.command(epilog="Example: serfeat agree speech.csv --backend praat")
 def agree(
-    manifest: Annotated[Path, typer.Argument(help="Manifest of the recordings.")],
+    manifest: Annotated[Path, typer.Argument(help="Manifest, folder or audio file.")],
     backend: Annotated[
         list[str] | None,
         typer.Option(
@@ -410,15 +435,19 @@ def agree(
     """
     from serfeat.agree import agree as compare_with
     from serfeat.agree import shown
+    from serfeat.extract import as_manifest
     from serfeat.files import committed
     from serfeat.manifest_csv import read_manifest
 
     if output is not None and output.suffix != ".csv":
         raise did_you_mean("format", output.suffix or "(none)", [".csv"], where=output)
     if output is not None:
-        probe(output)
+        probe(output, manifest)
     consent(accept_opensmile_licence)
-    corpus = read_manifest(manifest, root=root, require=(), encoding=encoding)
+    if manifest.suffix == ".csv":
+        corpus = read_manifest(manifest, root=root, require=(), encoding=encoding)
+    else:  # a folder, a recording
+        corpus = as_manifest(present(manifest))
     corpus = replace(corpus, follow=follow)
     with progress_bars(quiet=quiet) as report:
         table = compare_with(

@@ -37,7 +37,7 @@ def export(
 
     if name not in words.WORDS["export formats"]:
         raise did_you_mean("format", name, words.WORDS["export formats"])
-    probe(output)
+    probe(output, table, manifest)
     rows = None if manifest is None else read_manifest(manifest, require=())
     with progress_bars(quiet=quiet) as report:
         done = export_file(
@@ -69,7 +69,7 @@ def import_(
     known = ("auto", *TABLE_FORMATS, *MANIFEST_FORMATS)
     if name not in known:
         raise did_you_mean("format", name, known)
-    probe(output)
+    probe(output, source)
     found = None
     if name in TABLE_FORMATS:
         found = read_table_of(source, format=name, root=root)

@@ -139,7 +139,7 @@ def predict(
     for path in (model, *sources):
         present(path)
     if output is not None:
-        probe(output)
+        probe(output, *sources)
     with progress_bars(quiet=quiet) as report:
         result = predict_files(
             model, sources, jobs=jobs, limits=limits, follow=follow,

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from serfeat.cli import progress, words
 from serfeat.cli.panels import Panels
-from serfeat.errors import ManifestError, RecipeError, SerfeatError, printable
+from serfeat.errors import FeatureError, ManifestError, RecipeError, SerfeatError, printable
 from serfeat.listing import new_table
 
 if TYPE_CHECKING:
@@ -59,10 +59,11 @@ out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty()
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 # How codes begin of errors whose place is a file or folder that may not be there.
-ABSENT = ("missing", "unreadable", "not-a-model", "not-a-store")
+ABSENT = {"missing", "missing-folder", "missing-encoder", "missing-weights"}
+ABSENT |= {"unreadable", "unreadable-run", "not-a-model", "not-a-store"}
 LONGEST = 4096  # characters of a name that a disk is asked about
 
-Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes; 0 uses all cores.")]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", min=0, help="Processes; 0 uses all cores.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Root = Annotated[Path | None, typer.Option(help="Folder of the corpus's audio.")]
@@ -96,17 +97,26 @@ def consent(accepted: bool) -> None:
         accept_licence()
 
 
-def probe(output: Path, *, folder: bool = False) -> None:
-    """Refuse an output that cannot be written, before the work and not after it.
+def probe(output: Path, *read: Path | None, folder: bool = False) -> None:
+    """Refuse an output that cannot be written, or is what is read, before the work.
 
     Folders that were made for this are taken away again.
 
     Parameters
     ----------
+    read : the command's input.
     folder : the output is a folder that files go into.
     """
     from serfeat.files import committed
 
+    for source in read:
+        if source is not None and output.exists() and source.exists() and output.samefile(source):
+            raise FeatureError(
+                "is what the command reads: it would be overwritten",
+                where=output,
+                code="own-input",
+                fix="give -o another name",
+            )
     place = output / "probe" if folder else output
     made = [parent for parent in place.parents if not parent.exists()]
     attempt = committed(place)
@@ -117,8 +127,8 @@ def probe(output: Path, *, folder: bool = False) -> None:
             parent.rmdir()
 
 
-def present(path: Path) -> None:
-    """Refuse a file or folder that is not there, before anything heavy is loaded.
+def present(path: Path) -> Path:
+    """Return the path; refuse a file or folder that is not there, before anything heavy is loaded.
 
     Raises
     ------
@@ -126,12 +136,13 @@ def present(path: Path) -> None:
     """
     if not path.exists() and not path.is_symlink():
         raise ManifestError("no such file or folder", where=path, code="missing")
+    return path
 
 
 def nearest_name(error: SerfeatError) -> str:
     """Say which file or folder may have been meant by one that is not there; "" if none is near."""
     path = Path(error.where)
-    if not error.code.startswith(ABSENT) or not 0 < len(error.where) < LONGEST:
+    if error.code not in ABSENT or not 0 < len(error.where) < LONGEST:
         return ""
     try:
         if path.exists():
