@@ -46,8 +46,9 @@ BLOCK = 8192  # frames whose deltas are computed at a time
 ENCODER = "encoder:"
 ENCODER_FUNCTIONALS = ("mean", "std")
 
-# Goes up when the arithmetic of functionals, deltas or of their order changes, or `serfeat.reach`.
-VERSION = 6
+# Goes up when the arithmetic of functionals, deltas or of their order changes, or `serfeat.reach`,
+# or what is done to every recording when it is read.
+VERSION = 7
 
 # s of voice below which what is said of it rests on next to nothing
 LITTLE_VOICE = 0.100

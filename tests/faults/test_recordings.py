@@ -352,6 +352,28 @@ def test_034_offset_is_taken_off(tmp_path: Path) -> None:
     np.testing.assert_allclose(x, 0.2 * (tone() - tone().mean()), atol=2e-4)
 
 
+@pytest.mark.parametrize("offset", [0.002, 0.01, 0.04])
+def test_034_a_small_offset_too(offset: float, tmp_path: Path) -> None:
+    """In pauses it is louder than all else: the centroid fell from 1440 to 490 Hz, unflagged.
+
+    And what is no constant stays: pauses with rumble, digital silence, speech that leans to a side.
+    """
+    rng = np.random.default_rng(0)
+    x = np.where(np.arange(2 * SR) % SR < SR // 2, 0.5 * np.tile(tone()[:SR], 2), 0.0)
+    hiss = 1e-3 * rng.standard_normal(len(x))
+    wav(tmp_path / "a.wav", x + hiss + offset, subtype="FLOAT")
+    found = load_audio(tmp_path / "a.wav")
+    assert "constant offset (DC)" in found.flags
+    np.testing.assert_allclose(found.x, x + hiss, atol=1e-4)
+    rumble = offset * np.sin(2 * np.pi * 7 * np.arange(len(x)) / SR + 1)
+    gated = x + 0.002 * (x != 0)
+    for other in (x + hiss, x + rumble, gated, x + hiss * (x == 0) + 0.02 * x**2):
+        wav(tmp_path / "a.wav", other, subtype="FLOAT")
+        found = load_audio(tmp_path / "a.wav")
+        assert found.flags == ()
+        np.testing.assert_array_equal(found.x, other.astype(np.float32))
+
+
 def test_035_unvoiced_is_nan_not_zero(tmp_path: Path) -> None:
     CASES[35](tmp_path)
     result = extract(tmp_path, "prosody", level="lld", store=tmp_path / "s")
