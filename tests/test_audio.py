@@ -160,3 +160,9 @@ def test_real_speech(emodb_root: Path) -> None:
     audio = load_audio(emodb_root / "audio" / "03a01Fa.flac")
     assert len(audio.x) == 30_372
     assert audio.sr == SR
+
+
+@pytest.mark.parametrize("sr", [0, -8000])
+def test_a_rate_that_cannot_be(tmp_path: Path, sr: int) -> None:
+    with pytest.raises(AudioError, match=f"sr is {sr}, expected Hz above 0"):
+        load_audio(wav(tmp_path / "a.wav", tone()), sr=sr)

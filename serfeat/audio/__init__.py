@@ -207,6 +207,8 @@ def load_audio(
         memory or io.
     """
     file = Path(path)
+    if sr is not None and sr <= 0:
+        raise AudioError(f"sr is {sr}, expected Hz above 0", where=file, code="bad-rate")
     with _open_regular(file) as stream:
         before = os.fstat(stream.fileno())
         try:
