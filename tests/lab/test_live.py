@@ -226,7 +226,7 @@ def address(tiny: Path, model: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser(tiny: Path) -> Iterator[Any]:
+def browser(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Chromium whose microphone plays a sentence of the corpus."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
@@ -234,7 +234,7 @@ def browser(tiny: Path) -> Iterator[Any]:
     import soundfile as sf
 
     x = np.concatenate([sf.read(f)[0] for f in sorted((tiny.parent / "s1").glob("*"))[:4]])
-    spoken = tiny.parent / "microphone.wav"
+    spoken = tmp_path_factory.mktemp("spoken") / "microphone.wav"
     sf.write(spoken, x, SR, subtype="PCM_16")
     flags = [
         "--use-fake-device-for-media-stream",
