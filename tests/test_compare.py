@@ -195,6 +195,24 @@ def test_errors_before_any_work(tiny: Path, tmp_path: Path) -> None:
         compare(gone, PLAN, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("model", "params", "words"),
+    [
+        ("transformer", {"width": 63}, "x, head transformer: width 63 with 4 heads"),
+        ("dcrn", {}, "x, head dcrn: n_features 39 with n_samples 160"),
+        ("amrwc", {"n_encoder": 50}, "x, head amrwc: n_encoder 50 of 39 columns"),
+    ],
+)
+def test_a_network_that_cannot_read_its_columns(
+    tiny: Path, tmp_path: Path, model: str, params: dict, words: str
+) -> None:
+    """Is an error before any work; failed: after the features of all recordings were made."""
+    plan = Plan("t", (Entry("x", model, "timnet39", params),), PLAN.protocols)
+    with pytest.raises(ModelError, match=words):
+        compare(read_manifest(tiny), plan, tmp_path)
+    assert not (tmp_path / "parts").exists()
+
+
 def test_an_error_of_a_library_is_one_line(tiny: Path, tmp_path: Path) -> None:
     """scikit-learn refuses a negative C: entry, fold and reason are named, the rest is kept."""
     bad = Plan("t", [PLAN.entries[1], Entry("svm", "svm", "prosody", {"C": -1.0})], PLAN.protocols)

@@ -27,12 +27,13 @@ from serfeat.compare.record import record
 from serfeat.compare.seal import seal
 from serfeat.compare.targets import known_of, numbers_of, require_labels
 from serfeat.compare.tasks import run_tasks, tasks_of
+from serfeat.errors import SerfeatError
 from serfeat.feature_tables import set_of
 from serfeat.files import committed
 from serfeat.lint import as_json, evidence_of_comparison, lint, unseen
 from serfeat.listening import recordings
 from serfeat.manifest import Manifest
-from serfeat.models import check_model
+from serfeat.models import check_columns, check_model
 from serfeat.normalisation import require_coverage, require_names
 from serfeat.plan import Plan
 from serfeat.protocols.twins import twins_of
@@ -145,7 +146,16 @@ def _check(manifest: Manifest, plan: Plan) -> None:
         check_model(entry.model, entry.params, task=plan.task)
         if entry.tune:
             space_of(entry.model, entry.tune, params=entry.params, task=plan.task)
-        set_of(entry.features, plan.folder).require()
+        features = set_of(entry.features, plan.folder)
+        features.require()
+        outputs = len(plan.dimensions) or max(2, len(manifest.labels))
+        try:
+            check_columns(
+                entry.model, entry.params, features.width(entry.level), outputs, task=plan.task
+            )
+        except SerfeatError as error:
+            error.where = f"{entry.name}, {error.where}"
+            raise
         entry.versions  # noqa: B018 - raises
     known_of(plan, manifest.rows)
     if any(e.normalisation == "speaker" for e in plan.entries):

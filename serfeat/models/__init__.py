@@ -26,6 +26,7 @@ __all__ = [
     "TASKS",
     "Model",
     "Task",
+    "check_columns",
     "check_model",
     "fit",
     "make_model",
@@ -399,6 +400,19 @@ def check_model(name: str, params: Mapping[str, Any], *, task: Task = "classific
     except SerfeatError as error:
         error.where = name
         raise
+
+
+def check_columns(
+    name: str, params: Mapping[str, Any], columns: int, outputs: int, *, task: Task
+) -> None:
+    """Refuse a network whose parameters do not fit the columns that it will be given.
+
+    Raises
+    ------
+    ModelError : says of the network what it expects.
+    """
+    if MODELS[name].kind == "deep":
+        _made(name, params, 0, task).steps[-1][1].check_columns(columns, outputs)
 
 
 def _made(name: str, params: Mapping[str, Any], seed: int, task: Task) -> Pipeline:

@@ -129,6 +129,16 @@ class TorchEstimator(HoldsOut, BaseEstimator):
                 code="bad-parameter",
             )
 
+    def check_columns(self, n_features: int, n_outputs: int) -> None:
+        """Refuse so many columns if the network cannot read them: it is built once.
+
+        Raises
+        ------
+        ModelError : of the head.
+        """
+        with own_random_state(torch.device("cpu"), 0):
+            make_head(self.head, n_features, n_outputs, **(self.head_params or {}))
+
     def _fit_module(
         self,
         clips: Sequences,
