@@ -72,6 +72,7 @@ emodb: $(READY)
 bench-heads: $(READY)
 	@echo "make bench-heads: three epochs of every network on random numbers; about 10 minutes."
 	@$(BIN)/python bench/heads.py
+	@$(BIN)/python bench/stacked.py timnet cnn1d transformer am_resnet
 
 heads: $(READY)
 	@echo "make heads: 22 models on the 10 held-out speakers of EMO-DB; about an hour on 2 cores."

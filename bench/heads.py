@@ -1,6 +1,6 @@
 """What every head costs: seconds of an epoch, parameters, memory, latency of one clip.
 
-Run: python bench/heads.py [--device cuda] [--scale 0.15] [NAME ...]; a name is the beginning of one
+Run: python bench/heads.py [--device cpu] [--scale 0.15] [NAME ...]; a name is the beginning of one
 of the table: mlp, dcrn, "dcrn paper".
 
 An epoch is 480 clips of 188 frames of 39 columns in batches of 64 (TIM-Net's EMO-DB); heads on
@@ -19,6 +19,7 @@ import resource
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -88,11 +89,32 @@ def measure(name: str, device: str, scale: float) -> dict[str, Any]:
     return found
 
 
+def table(names: list[str], device: str, scale: float) -> bool:
+    """Print the costs of some heads on a device; return whether one could not be measured."""
+    print(f"Python {platform.python_version()}, torch {version('torch')}, {device}")
+    print(f"{'':26s}{'clips':>6s}{'input':>12s}{'epoch s':>9s}{'CPU s':>8s}{'parameters':>12s}"
+          f"{'MB':>7s}{'one clip ms':>13s}")  # fmt: skip
+    failed = False
+    for name in names:
+        command = [sys.executable, __file__, "--one", name, "--device", device]
+        command += ["--scale", str(scale)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            print(f"{name:26s}{done.stderr.splitlines()[-1]}")
+            failed = True
+            continue
+        row = json.loads(done.stdout)
+        print(f"{name:26s}{row['clips']:6d}{row['columns']:>12s}{row['epoch_s']:9.2f}"
+              f"{row['cpu_s']:8.2f}{row['parameters']:12,d}{row['memory_mb']:7.0f}"
+              f"{row['latency_ms']:13.1f}", flush=True)  # fmt: skip
+    return failed
+
+
 def main() -> None:
     """Print a table of all heads."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", help="cpu or cuda; by default both, as far as they are there")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the clips")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -104,22 +126,10 @@ def main() -> None:
         parser.error(f"no such head: {strangers[0]}; there are {', '.join(CASES)}")
     import torch
 
-    print(f"Python {platform.python_version()}, torch {torch.__version__}, {options.device}")
-    print(f"{'':26s}{'clips':>6s}{'input':>12s}{'epoch s':>9s}{'CPU s':>8s}{'parameters':>12s}"
-          f"{'MB':>7s}{'one clip ms':>13s}")  # fmt: skip
+    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     failed = False
-    for name in chosen:
-        command = [sys.executable, __file__, "--one", name, "--device", options.device]
-        command += ["--scale", str(options.scale)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            print(f"{name:26s}{done.stderr.splitlines()[-1]}")
-            failed = True
-            continue
-        row = json.loads(done.stdout)
-        print(f"{name:26s}{row['clips']:6d}{row['columns']:>12s}{row['epoch_s']:9.2f}"
-              f"{row['cpu_s']:8.2f}{row['parameters']:12,d}{row['memory_mb']:7.0f}"
-              f"{row['latency_ms']:13.1f}", flush=True)  # fmt: skip
+    for device in [options.device] if options.device else devices:
+        failed |= table(chosen, device, options.scale)
     sys.exit(failed)
 
 

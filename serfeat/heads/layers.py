@@ -56,13 +56,13 @@ def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
     Parameters
     ----------
     x : (batch, frames, channels), finite everywhere (zero times infinity is not zero).
-    mask : (batch, frames) bool with at least one True in each row.
+    mask : (batch, frames) bool; without a True in its row a mean is 0.
 
     Returns
     -------
     (batch, channels)
     """
-    weight = mask.to(x.dtype) / mask.sum(1, keepdim=True)
+    weight = mask.to(x.dtype) / mask.sum(1, keepdim=True).clamp(min=1)  # 0 of a clip of no frame
     # In this order the gradient comes out channels last, like x; else all that follows is slow.
     return torch.bmm(weight[:, None, :], x)[:, 0]
 
@@ -170,7 +170,14 @@ class _Normalise(torch.autograd.Function):
 
 
 def normalise(
-    x: Tensor, share: Tensor, gamma: Tensor, beta: Tensor, eps: float, dim: int = 2
+    x: Tensor,
+    share: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    eps: float,
+    dim: int = 2,
+    *,
+    by_hand: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return ``gamma * (x - mean) / sqrt(var + eps) + beta``, mean and var (channels).
 
@@ -178,7 +185,16 @@ def normalise(
     ----------
     x : channels in `dim`, 1 or 2.
     share : (batch, time), the weights of the positions in the statistics; they sum to 1.
+    by_hand : the gradient is written out; else it is the one that torch derives.
     """
+    if not by_hand:
+        shape = [-1 if d == dim else 1 for d in range(3)]
+        equation = "btc,bt->c" if dim == 2 else "bct,bt->c"
+        mean = torch.einsum(equation, x, share)
+        centred = x - mean.view(shape)
+        var = torch.einsum(equation, centred * centred, share)
+        gain = gamma * torch.rsqrt(var + eps)
+        return torch.addcmul(beta.view(shape), centred, gain.view(shape)), mean, var
     y, mean, var, _, _ = _Normalise.apply(  # type: ignore[no-untyped-call]
         x, share, gamma, beta, eps, dim
     )
@@ -201,8 +217,15 @@ class MaskedBatchNorm(nn.Module):
     ----------
     channels : number of channels.
     time_last : x is (batch, channels, time) instead of (batch, frames, channels).
+
+    Attributes
+    ----------
+    by_hand : the gradient is written out, which is quicker on a CPU. Who stacks networks by
+        `torch.func.vmap` turns it off: there a function with a gradient of its own takes longer to
+        call than the whole layer.
     """
 
+    by_hand = True
     running_mean: Tensor
     running_var: Tensor
 
@@ -229,7 +252,9 @@ class MaskedBatchNorm(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             x = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
             share = mask.to(x.dtype) / mask.sum()
-            y, mean, var = normalise(x, share, self.weight, self.bias, self.eps, self.dim)
+            y, mean, var = normalise(
+                x, share, self.weight, self.bias, self.eps, self.dim, by_hand=self.by_hand
+            )
         self.remember(mean, var)
         return y
 
@@ -295,7 +320,9 @@ class AttentionPooling(nn.Module):
 
     def weights(self, h: Tensor, mask: Tensor) -> Tensor:
         """Return a (batch, frames) for h (batch, frames, width); each row sums to 1."""
-        scores = self.score(h)[:, :, 0].masked_fill(~mask, float("-inf"))  # (batch, frames)
+        scores = self.score(h)[:, :, 0]  # (batch, frames)
+        # The least number and not -inf, of which a clip of no frame would make NaN.
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
         return torch.softmax(scores, 1)
 
     def forward(self, h: Tensor, mask: Tensor) -> Tensor:

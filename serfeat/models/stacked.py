@@ -9,9 +9,10 @@ all folds together, so that they differ from those of a single training).
 On a CPU this is 2 to 3 times slower than fold by fold, as the tensors leave the cache: there the
 folds run in parallel processes instead.
 
-How equality is kept: every fold has the batches that it would have alone. In each step the folds
-whose batches have the same number of clips go together; so a short last batch needs no filling
-that batch statistics would see.
+How equality is kept: every fold has the batches that it would have alone. A batch that is shorter
+than the others' of its step is filled up with clips of no frame, which no batch statistic sees and
+no loss counts. Where a head would see them, the folds whose batches have the same number of clips
+go together.
 
 Contents
 --------
@@ -24,7 +25,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ from torch.func import functional_call, stack_module_state
 from torch.nn import functional as F
 
 from serfeat.errors import ModelError
+from serfeat.heads.layers import MaskedBatchNorm
 from serfeat.models.arguments import as_labels, class_weights
 from serfeat.models.batches import as_clips, batches, padded
 from serfeat.models.optimizers import EPSILON
@@ -40,7 +42,7 @@ from serfeat.models.surroundings import own_random_state, resolve_device, thread
 from serfeat.models.torch_classifier import TorchClassifier
 from serfeat.models.training import Stage
 from serfeat.sequences import Sequences
-from serfeat.types import Floats, Ints
+from serfeat.types import Floats
 
 __all__ = ["fit_stacked", "stackable"]
 
@@ -51,6 +53,9 @@ _HEADS = (
     *("mlp", "article_cnn", "parallel_cnn", "cnn1d", "transformer", "timnet", "am_resnet"),
     *("amrwc", "layer_weights"),
 )
+# Of these, the heads whose training a clip of no frame leaves as it is (tested there too).
+_FILLED = ("article_cnn", "parallel_cnn", "cnn1d", "transformer", "timnet", "layer_weights")
+_IGNORED = -100  # target of a clip of no frame
 # Settings of a training that is more than epochs of Adam over labelled clips.
 _ALONE = ("stages", "tasks", "augment", "patience", "clip_norm", "checkpoint")
 
@@ -124,6 +129,16 @@ class _Fold:
         self.rng = np.random.default_rng(model.seed)
 
 
+class _Step(NamedTuple):
+    """A step of some folds."""
+
+    at: slice | Tensor  # takes them out of a stack of all
+    rows: Tensor  # (folds, clips)
+    longest: int  # frames of the longest clip
+    rates: Tensor  # (folds,), the learning rates
+    clips: Tensor  # (folds,), how many clips there are in the batches
+
+
 class _Stack:
     """The stacked state of all folds: one tensor of weights, one of each moment, the buffers."""
 
@@ -138,17 +153,25 @@ class _Stack:
         parameters, buffers = stack_module_state(list(modules))
         self.shapes = {name: p.shape[1:] for name, p in parameters.items()}
         # One tensor (folds, all weights): the optimiser then needs a few kernels for everything.
-        flat = torch.cat([p.detach().flatten(1) for p in parameters.values()], dim=1)
-        self.flat = flat.requires_grad_()
+        self.flat = torch.cat([p.detach().flatten(1) for p in parameters.values()], dim=1)
         self.buffers = {name: b.detach() for name, b in buffers.items()}
-        self.mean, self.square = torch.zeros_like(flat), torch.zeros_like(flat)
-        self.steps = torch.zeros(len(modules), 1, device=device, dtype=flat.dtype)
+        self.indices: dict[tuple[int, ...], Tensor] = {}
+        self.mean, self.square = torch.zeros_like(self.flat), torch.zeros_like(self.flat)
+        self.steps = self.flat.new_zeros(len(modules), 1)
         self.skeleton = copy.deepcopy(modules[0]).to("meta").train()
-        # All clips of all folds, padded once and kept on the device.
+        for layer in self.skeleton.modules():
+            if isinstance(layer, MaskedBatchNorm):
+                layer.by_hand = False
+        # All clips of all folds, padded once and kept on the device, one fold after the other; in
+        # the end a clip of no frame.
         longest = max(int(f.clips.lengths.max()) for f in folds)
         filled = [padded(f.clips, np.arange(len(f.clips)), device, frames=longest) for f in folds]
-        self.x, self.lengths = [x for x, _ in filled], [lengths for _, lengths in filled]
-        self.targets = [torch.from_numpy(f.targets).to(device) for f in folds]
+        self.x = torch.cat([x for x, _ in filled])  # (clips, frames, columns)
+        self.x = F.pad(self.x, (0, 0, 0, 0, 0, 1))
+        self.lengths = F.pad(torch.cat([lengths for _, lengths in filled]), (0, 1))
+        targets = torch.from_numpy(np.concatenate([f.targets for f in folds])).to(device)
+        self.targets = F.pad(targets, (0, 1), value=_IGNORED)
+        self.first = np.cumsum([0, *(len(f.clips) for f in folds)])
         weights = [np.ones(len(f.classes)) if f.weights is None else f.weights for f in folds]
         self.weights = torch.from_numpy(np.stack(weights)).float().to(device)
 
@@ -159,7 +182,7 @@ class _Stack:
         for epoch in range(1, stage.epochs + 1):
             start = time.perf_counter()
             losses, right = self._epoch(stage, epoch - 1)
-            if not bool(self.flat.detach().isfinite().all()):
+            if not bool(self.flat.isfinite().all()):
                 raise ModelError(
                     f"the training diverged in epoch {epoch}",
                     where=f"head {self.model.head}",
@@ -185,78 +208,111 @@ class _Stack:
 
     def _epoch(self, stage: Stage, done: int) -> tuple[Tensor, Tensor]:
         """One pass of every fold; return sums of the losses and of the right answers."""
-        cuts = [batches(f.clips.lengths, stage.batch_size, f.rng) for f in self.folds]
         losses = torch.zeros(len(self.folds), device=self.device)
         right = torch.zeros_like(losses)
-        for step in range(max(len(c) for c in cuts)):
-            together: dict[int, list[int]] = {}
-            for i, cut in enumerate(cuts):
-                if step < len(cut):
-                    together.setdefault(len(cut[step]), []).append(i)
-            for size, members in together.items():
-                rows = [cuts[i][step] for i in members]
-                rates = [stage.rate(done + (step + 0.5) / len(cuts[i])) for i in members]
-                loss, hits = self._step(members, rows, rates, stage)
-                losses[members] += loss * size
-                right[members] += hits
+        for step in self._steps_of_an_epoch(stage, done):
+            loss, hits = self._step(step, stage)
+            losses[step.at] += loss * step.clips
+            right[step.at] += hits
         return losses, right
 
-    def _step(
-        self, members: list[int], rows: list[Ints], rates: list[float], stage: Stage
-    ) -> tuple[Tensor, Tensor]:
-        """One step of some folds, each with its own batch of the same size."""
-        pairs = list(zip(members, rows, strict=True))
-        longest = max(int(self.folds[i].clips.lengths[r].max()) for i, r in pairs)
-        at = [torch.from_numpy(r).to(self.device) for r in rows]
-        x = torch.stack([self.x[i][a, :longest] for i, a in zip(members, at, strict=True)])
-        lengths = torch.stack([self.lengths[i][a] for i, a in zip(members, at, strict=True)])
-        targets = torch.stack([self.targets[i][a] for i, a in zip(members, at, strict=True)])
-        whole = len(members) == len(self.folds)
-        flat = self.flat if whole else self.flat.detach()[members].requires_grad_()
-        buffers = self.buffers if whole else {k: b[members] for k, b in self.buffers.items()}
-        parameters, begin = {}, 0
-        for name, shape in self.shapes.items():
-            end = begin + shape.numel()
-            parameters[name] = flat[:, begin:end].view(-1, *shape)
-            begin = end
+    def _steps_of_an_epoch(self, stage: Stage, done: int) -> list[_Step]:
+        """Cut the batches of every fold, and say which of them go together."""
+        cuts = [batches(f.clips.lengths, stage.batch_size, f.rng) for f in self.folds]
+        groups: list[tuple[int, list[int]]] = []  # number of the step, folds
+        for number in range(max(len(c) for c in cuts)):
+            alike: dict[int, list[int]] = {}
+            for i, cut in enumerate(cuts):
+                if number < len(cut):
+                    size = 0 if self.model.head in _FILLED else len(cut[number])
+                    alike.setdefault(size, []).append(i)
+            groups += [(number, members) for members in alike.values()]
+        # Sent once an epoch: a GPU ends all that it has begun before it takes anything.
+        rows, rates, sizes = [], [], []
+        for number, members in groups:
+            mine = [cuts[i][number] for i in members]
+            most = max(map(len, mine))
+            filled = np.full((len(members), most), self.first[-1])  # with the clip of no frame
+            for line, i, batch in zip(filled, members, mine, strict=True):
+                line[: len(batch)] = self.first[i] + batch
+            rows.append(filled.ravel())
+            rates += [stage.rate(done + (number + 0.5) / len(cuts[i])) for i in members]
+            sizes += [len(batch) for batch in mine]
+        sent = torch.from_numpy(np.concatenate(rows)).to(self.device)
+        facts = torch.tensor([rates, sizes], dtype=self.flat.dtype).to(self.device)
+        of_rows = sent.split_with_sizes([r.size for r in rows])
+        of_folds = facts.split_with_sizes([len(members) for _, members in groups], 1)
+        lengths = np.concatenate([*(f.clips.lengths for f in self.folds), [0]])
+        return [
+            _Step(self._at(m), r.view(len(m), -1), int(lengths[own].max()), rate, clips)
+            for (_, m), r, own, (rate, clips) in zip(groups, of_rows, rows, of_folds, strict=True)
+        ]
+
+    def _at(self, members: list[int]) -> slice | Tensor:
+        """Return what takes these folds out of a stack: of all folds the stack itself."""
+        if len(members) == len(self.folds):
+            return slice(None)
+        key = tuple(members)
+        if key not in self.indices:
+            self.indices[key] = torch.tensor(members, device=self.device)
+        return self.indices[key]
+
+    def _step(self, step: _Step, stage: Stage) -> tuple[Tensor, Tensor]:
+        """One step of some folds, each with its own batch; return their losses and hits."""
+        at = step.at
+        x = self.x[step.rows, : step.longest]  # (folds, clips, longest, columns)
+        lengths, targets = self.lengths[step.rows], self.targets[step.rows]
+        flat = self.flat[at].requires_grad_()
+        buffers = {name: buffer[at] for name, buffer in self.buffers.items()}
+        # One split: the gradient of a hundred slices would be a hundred arrays as large as `flat`.
+        parts = flat.split_with_sizes([shape.numel() for shape in self.shapes.values()], 1)
+        parameters = {
+            name: part.view(-1, *shape)
+            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+        }
 
         def loss_of(
             p: dict[str, Tensor], b: dict[str, Tensor], x: Tensor, n: Tensor, t: Tensor, w: Tensor
         ) -> tuple[Tensor, Tensor]:
             logits = functional_call(self.skeleton, (p, b), (x, n))
-            loss = F.cross_entropy(logits, t, weight=w, label_smoothing=self.model.label_smoothing)
+            loss = F.cross_entropy(
+                *(logits, t, w), ignore_index=_IGNORED, label_smoothing=self.model.label_smoothing
+            )
             return loss, (logits.argmax(1) == t).sum()
 
         losses, right = torch.vmap(loss_of, randomness="different")(
-            parameters, buffers, x, lengths, targets, self.weights[members]
+            parameters, buffers, x, lengths, targets, self.weights[at]
         )
         (gradient,) = torch.autograd.grad(losses.sum(), flat)
-        self._adam(members, gradient, torch.tensor(rates, device=self.device)[:, None], stage)
-        if not whole:
+        self._adam(at, gradient, step.rates[:, None], stage)
+        if not isinstance(at, slice):
             for name, buffer in self.buffers.items():
-                buffer[members] = buffers[name]
+                buffer[at] = buffers[name]
         return losses.detach(), right
 
     @torch.no_grad()
-    def _adam(self, members: list[int], gradient: Tensor, rate: Tensor, stage: Stage) -> None:
+    def _adam(self, at: slice | Tensor, gradient: Tensor, rate: Tensor, stage: Stage) -> None:
         """One of the three Adams (`serfeat.models.optimizers`) on the stacked weights."""
         b1, b2 = stage.betas
-        weights, mean, square = self.flat[members], self.mean[members], self.square[members]
+        # Of all folds the state itself, of some a copy.
+        weights, mean = self.flat[at], self.mean[at]
+        square, t = self.square[at], self.steps[at]
         if stage.optimizer == "adam":
             gradient = gradient + stage.weight_decay * weights
         else:
-            weights = weights * (1 - rate * stage.weight_decay)
-        mean = torch.lerp(mean, gradient, 1 - b1)
-        square = b2 * square + (1 - b2) * gradient * gradient
-        self.steps[members] += 1
-        t = self.steps[members]
+            weights *= 1 - rate * stage.weight_decay
+        mean.lerp_(gradient, 1 - b1)
+        square.mul_(b2).addcmul_(gradient, gradient, value=1 - b2)
+        t += 1
         eps = EPSILON[stage.optimizer] if stage.eps is None else stage.eps
         if stage.optimizer == "keras_adam":  # epsilon is added to the uncorrected root
-            root = (square.sqrt() + eps) / (1 - b2**t).sqrt()
+            root = square.sqrt().add_(eps).div_((1 - b2**t).sqrt())
         else:
-            root = (square / (1 - b2**t)).sqrt() + eps
-        weights = weights - rate / (1 - b1**t) * mean / root
-        self.flat[members], self.mean[members], self.square[members] = weights, mean, square
+            root = (square / (1 - b2**t)).sqrt_().add_(eps)
+        weights -= root.reciprocal_().mul_(mean).mul_(rate / (1 - b1**t))
+        if not isinstance(at, slice):
+            self.flat[at], self.mean[at] = weights, mean
+            self.square[at], self.steps[at] = square, t
 
     @torch.no_grad()
     def _unstack(self) -> None:

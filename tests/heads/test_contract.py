@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -163,6 +165,28 @@ def test_alone_is_as_in_a_batch(name, params):
     for i, n in enumerate(LENGTHS.tolist()):
         alone = head(x[i : i + 1, :n], LENGTHS[i : i + 1])[0]
         assert float((alone - together[i]).detach().abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize(("name", "params"), CASES)
+def test_works_where_its_input_is(name, params, monkeypatch):
+    """Catches a tensor made on the CPU for a batch on a GPU, and a step that reads values back.
+
+    torch's device "meta" stands for the GPU: it knows shapes, refuses to be mixed with the CPU and
+    has no values to read.
+    """
+    if name == "dcrn":
+        pytest.skip("packs its sequences by lengths that it reads back")
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # has none for "meta"
+    head = _head(name, params).to("meta")
+    x, lengths = _batch().to("meta"), LENGTHS.to("meta")
+    for training in (False, True):
+        logits = head.train(training)(x, lengths)
+        assert logits.device.type == "meta"
+    F.cross_entropy(logits, torch.zeros(8, dtype=torch.long, device="meta")).backward()
+    assert all(p.grad.device.type == "meta" for p in head.parameters())
+    if hasattr(head, "explanation"):
+        found = head.eval().explanation(x, lengths)
+        assert {values.device.type for values in found.values()} <= {"meta"}
 
 
 @pytest.mark.parametrize(("name", "params"), CASES)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
 
 from serfeat.errors import ModelError
 from serfeat.heads import HEADS as ALL
+from serfeat.models import stacked
+from serfeat.models.batches import as_clips
 from serfeat.models.stacked import fit_stacked, stackable
 from serfeat.models.torch_classifier import TorchClassifier
 from serfeat.sequences import Sequences
@@ -73,15 +77,67 @@ def test_three_folds_at_once_are_three_folds(head, optimizer):
     ]
     models = [TorchClassifier(head, HEADS[head], seed=i, **settings) for i in range(3)]
     together = fit_stacked(models, Xs, ys)
-    for single, stacked, X in zip(one_by_one, together, Xs, strict=True):
+    for single, one, X in zip(one_by_one, together, Xs, strict=True):
         # Not weight by weight: the bias before a normalisation has no gradient but rounding, which
         # Adam makes as large as any other step.
-        np.testing.assert_allclose(stacked.predict_proba(X), single.predict_proba(X), atol=3e-3)
-        for a, b in zip(single.history_, stacked.history_, strict=True):
+        np.testing.assert_allclose(one.predict_proba(X), single.predict_proba(X), atol=3e-3)
+        for a, b in zip(single.history_, one.history_, strict=True):
             assert a["train_loss"] == pytest.approx(b["train_loss"], abs=1e-4)
             assert a["train_accuracy"] == b["train_accuracy"]
-        assert stacked.n_parameters_ == single.n_parameters_
-        assert stacked.classes_.tolist() == single.classes_.tolist()
+        assert one.n_parameters_ == single.n_parameters_
+        assert one.classes_.tolist() == single.classes_.tolist()
+
+
+@pytest.mark.parametrize("variant", [{"pooling": "attention"}, {"pooling": "cls"}])
+def test_a_clip_of_no_frame_changes_nothing(variant):
+    """Caught: a softmax over no frame at all, whose NaN reached every weight."""
+    Xs, ys = _folds()
+    settings = {"epochs": 2, "batch_size": 8, "schedule": "cosine"}
+    params = HEADS["transformer"] | variant
+    alone = [
+        TorchClassifier("transformer", params, **settings).fit(*f) for f in zip(Xs, ys, strict=True)
+    ]
+    models = [TorchClassifier("transformer", params, **settings) for _ in range(3)]
+    for single, one, X in zip(alone, fit_stacked(models, Xs, ys), Xs, strict=True):
+        np.testing.assert_allclose(one.predict_proba(X), single.predict_proba(X), atol=1e-4)
+
+
+def _stack(head, Xs, ys, *, device="cpu"):
+    """The state of a stacked training that begins."""
+    models = [TorchClassifier(head, HEADS[head], seed=i, batch_size=7) for i in range(3)]
+    folds = [
+        stacked._Fold(m, as_clips(m, X, training=True), y)
+        for m, X, y in zip(models, Xs, ys, strict=True)
+    ]
+    modules = [f.model._new_module(f.sizes).to(device).train() for f in folds]
+    return stacked._Stack(modules, folds, models[0], torch.device(device)), models[0]._stages()[0]
+
+
+@pytest.mark.parametrize("head", ["timnet", "am_resnet"])
+def test_batches_of_different_sizes_go_together(head):
+    """Caught: a step for every size of a last batch, twice as many as one fold alone has."""
+    stack, stage = _stack(head, *_folds())
+    steps = stack._steps_of_an_epoch(stage, 0)
+    empty = 25 + 27 + 24  # the clip of no frame comes after those of the folds
+    if head == "timnet":
+        assert [tuple(step.rows.shape) for step in steps] == [(3, 7)] * 4
+    else:  # it would take the clip of no frame for silence: each size by itself
+        assert len(steps) > 4
+        assert all(bool((step.rows < empty).all()) for step in steps)
+    clips = torch.zeros(3)
+    for step in steps:
+        clips[step.at] += step.clips
+        assert torch.equal(step.clips, (step.rows < empty).sum(1).float())
+    assert clips.tolist() == [25, 27, 24]
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_works_on_its_device(head, monkeypatch):
+    """Catches an index or a rate on the CPU; "meta" stands for the GPU, see `tests/heads`."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+    stack, stage = _stack(head, *_folds(), device="meta")
+    for step in stack._steps_of_an_epoch(stage, 0):
+        assert {part.device.type for part in stack._step(step, stage)} == {"meta"}
 
 
 @pytest.mark.parametrize("head", ALL)
