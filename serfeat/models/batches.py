@@ -211,7 +211,8 @@ def _applied(
 
     def applied(rows: Ints) -> dict[str, Tensor]:
         x, lengths = padded(clips, rows, device)
-        return {k: v.double().cpu() for k, v in call(x, lengths).items()}
+        # On the CPU first: not every device knows double precision.
+        return {k: v.cpu().double() for k, v in call(x, lengths).items()}
 
     with torch.inference_mode():
         for begin in range(0, len(order), batch_size):

@@ -281,8 +281,8 @@ def _epoch(
 
 
 def _refuse_divergence(module: nn.Module, loss: float, epoch: int) -> None:
-    sums = torch.stack([p.detach().double().sum() for p in module.parameters()])
-    if math.isfinite(loss) and bool(sums.isfinite().all()):
+    finite = torch.stack([p.detach().isfinite().all() for p in module.parameters()])
+    if math.isfinite(loss) and bool(finite.all()):
         return
     raise ModelError(
         f"the training diverged in epoch {epoch} (loss {loss})",
