@@ -9,6 +9,9 @@ import pytest
 
 # One thread per process: the tests train tiny networks, where threads only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# On the CPU also where there is a GPU: many tests compare to the last bit. CUDA_VISIBLE_DEVICES=0
+# in the environment lets them see it.
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 
 @pytest.fixture(scope="session")

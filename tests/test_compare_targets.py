@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from serfeat import tuning
 from serfeat.compare import compare, fitting
@@ -16,7 +18,7 @@ from serfeat.errors import FeatureError, ModelError, SerfeatError, SplitError, U
 from serfeat.manifest import Manifest, rows_from_records
 from serfeat.manifest_csv import read_manifest
 from serfeat.metrics import speaker_key
-from serfeat.models import torch_classifier, training
+from serfeat.models import stacked, torch_classifier, training
 from serfeat.plan import ChosenProtocol, Entry, Plan
 from serfeat.votes import kinds as vote_kinds
 
@@ -199,6 +201,74 @@ def test_folds_that_torch_cannot_stack_are_trained_one_by_one(
     monkeypatch.setattr("serfeat.models.stacked.fit_stacked", fails)
     after = pd.read_parquet(compare(rated, plan, tmp_path / "after") / "predictions.parquet")
     pd.testing.assert_frame_equal(after, single)
+
+
+def test_one_training_at_a_time_on_a_gpu(rated: Manifest, tmp_path: Path, monkeypatch) -> None:
+    """Caught: a process for every core, each with its own share of the one GPU."""
+    entries = (Entry("knn", "knn", "prosody"), Entry("mlp", "mlp", "prosody", {"epochs": 1}))
+    calls = []
+    run = tasks_module.run
+
+    def spied(function, groups, *, jobs, isolated=False, **settings):
+        calls.append(([group[0].entry.name for group in groups], jobs, isolated))
+        return run(function, groups, jobs=1, **settings)
+
+    monkeypatch.setattr(tasks_module, "run", spied)
+    monkeypatch.setattr(tasks_module, "on_gpu", lambda task: task.entry.model == "mlp")
+    folder = compare(rated, Plan("t", entries, KFOLD), tmp_path / "run", jobs=2)
+    assert calls == [(["knn", "knn"], 2, False), (["mlp", "mlp"], 1, True)]
+    said = pd.read_parquet(folder / "predictions.parquet")
+    assert said.groupby("entry").size().to_dict() == {"knn": 24, "mlp": 24}
+
+
+def test_what_is_trained_on_a_gpu(rated: Manifest, tmp_path: Path, monkeypatch) -> None:
+    """Caught: a network that is to stay on the CPU, and a table's model, waiting for the GPU."""
+    entries = (
+        Entry("knn", "knn", "prosody"),
+        Entry("auto", "mlp", "prosody", {"epochs": 1}),
+        Entry("cpu", "mlp", "prosody", {"epochs": 1, "device": "cpu"}),
+    )
+    asked = []
+    monkeypatch.setattr(tasks_module, "on_gpu", lambda task: asked.append(task) or False)
+    compare(rated, Plan("t", entries, KFOLD), tmp_path / "run")
+    assert not any(map(fitting.on_gpu, asked))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    there = {task.entry.name: fitting.on_gpu(task) for task in asked}
+    assert there == {"knn": False, "auto": True, "cpu": False}
+
+
+@pytest.mark.parametrize("fits", [2, 0])
+def test_folds_that_do_not_fit_into_the_memory_are_halved(
+    rated: Manifest, tmp_path: Path, monkeypatch, fits: int
+) -> None:
+    """Caught: the stack that did not fit still filled the GPU while its folds were trained."""
+    entry = Entry("timnet", "timnet", "timnet39", SMALL | {"dropout": 0.0, "learning_rate": 1e-3})
+    plan = Plan("t", (entry,), HELD_OUT)
+    single = pd.read_parquet(compare(rated, plan, tmp_path / "single") / "predictions.parquet")
+    sizes, alive, alone = [], [], []
+    train, train_alone = stacked._Stack.train, fitting.train_and_predict
+
+    def narrow(stack):
+        assert not any(held() is not None for held in alive)
+        sizes.append(len(stack.folds))
+        if len(stack.folds) <= fits:
+            return train(stack)
+        alive.append(weakref.ref(stack.x))
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    def spied(task):
+        assert not any(held() is not None for held in alive)
+        alone.append(task)
+        return train_alone(task)
+
+    monkeypatch.setattr(tasks_module, "stack_key", lambda task: task.entry.name)
+    monkeypatch.setattr(stacked._Stack, "train", narrow)
+    monkeypatch.setattr(fitting, "train_and_predict", spied)
+    after = pd.read_parquet(compare(rated, plan, tmp_path / "after") / "predictions.parquet")
+    assert sizes == [4, 2, 2]
+    assert len(alone) == (0 if fits else 4)
+    columns = [c for c in single if c.startswith("p_")]
+    np.testing.assert_allclose(after[columns], single[columns], atol=2e-3)
 
 
 @pytest.mark.parametrize("model", ["svm", "timnet"])

@@ -218,6 +218,22 @@ def test_long_clips_are_cut_into_equal_pieces(directories: dict[str, Path], kind
             np.testing.assert_array_equal(a[first:last], b)
 
 
+def test_a_full_gpu_is_the_failure_of_a_clip(
+    directories: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Caught: torch's own error, which is no `MemoryError`, ended the whole extraction."""
+    import torch
+
+    encoder = load_encoder(directories["hubert"])
+
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore.")
+
+    monkeypatch.setattr("serfeat.encoders.network._states", full)
+    with pytest.raises(MemoryError, match=r"^CUDA out of memory. Tried to allocate 2.00 GiB.$"):
+        encoder.states(noise(4000), SR)
+
+
 def test_bad_signals_and_rates(directories: dict[str, Path]) -> None:
     encoder = load_encoder(directories["hubert"])
     with pytest.raises(FeatureError, match="takes 16000 Hz, was given 8000"):

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent / "serfeat"
 
 # Top to bottom; names on one line are of one rank and must not import each other.
 ORDER = """
-allocator errors jit_cache serfeat88 types
+allocator errors jit_cache precision serfeat88 types
 jit
 audio augment cells concordance engines files heads labels lanes spectrum table
 encoders manifest metrics sequences store transform

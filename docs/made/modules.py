@@ -36,7 +36,7 @@ GROUPS = {
         *("exports", "imports", "files"),
     ),
     "Protocols and folds": ("splits", "protocols", "packs"),
-    "Heads": ("heads", "allocator"),
+    "Heads": ("heads", "allocator", "precision"),
     "Models and training": (
         *("models", "transform", "normalisation", "tuning", "deploy", "doubt"),
     ),

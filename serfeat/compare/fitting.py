@@ -24,7 +24,7 @@ from serfeat.sequences import Sequences, read_mapped
 from serfeat.splits import Fold
 from serfeat.types import Bools, Floats
 
-__all__ = ["Task", "stack_key", "train_and_predict", "train_stacked"]
+__all__ = ["Task", "on_gpu", "stack_key", "train_and_predict", "train_stacked"]
 
 
 @dataclass(frozen=True)
@@ -140,21 +140,26 @@ def _params(task: Task, X: Any, y: Any) -> tuple[dict[str, Any], list[dict[str, 
     )
 
 
+def on_gpu(task: Task) -> bool:
+    """Whether it is trained on a GPU of this machine."""
+    if MODELS[task.entry.model].kind != "deep":
+        return False
+    import torch
+
+    device = str(_model(task, {}).steps[-1][1].device)
+    return device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+
+
 def stack_key(task: Task) -> Any:
     """What tasks have in common that can be trained as one on a GPU; None for all others."""
     entry = task.entry
-    if MODELS[entry.model].kind != "deep" or entry.targets == "votes":
+    if entry.targets == "votes" or entry.tune or task.dimensions or task.oracle is not None:
         return None
-    if entry.tune or task.dimensions or task.oracle is not None:
+    if not on_gpu(task):
         return None
-    import torch
-
     from serfeat.models.stacked import stackable
 
-    if not torch.cuda.is_available():
-        return None
-    classifier = _model(task, {}).steps[-1][1]
-    if not stackable(classifier) or str(classifier.device) not in ("auto", "cuda"):
+    if not stackable(_model(task, {}).steps[-1][1]):
         return None
     return (entry.name, task.protocol, task.seed, task.control)
 
@@ -162,31 +167,67 @@ def stack_key(task: Task) -> Any:
 def train_stacked(tasks: Sequence[Task]) -> list[SerfeatError | None]:
     """Train one entry on several folds at once; see `train_and_predict`.
 
-    Folds that turn out to differ in columns or classes are trained one by one, and so are those of
-    a network that torch cannot stack, or that do not fit into the memory together.
+    Folds that do not fit into the memory together are trained in two halves. Those that turn out to
+    differ in columns or classes are trained one by one, and so are those of a network that torch
+    cannot stack.
     """
+    from serfeat.models.batches import out_of_memory
+
+    start = time.perf_counter()
+    try:
+        models = _stacked(tasks)
+    except Exception as error:
+        unlike = isinstance(error, ModelError) and error.code == "not-stackable"
+        narrow = out_of_memory(error)
+        if not (unlike or narrow or isinstance(error, RuntimeError)):  # torch's own errors
+            return [_failure(tasks[0], error)] * len(tasks)
+    else:
+        seconds = (time.perf_counter() - start) / len(tasks)
+        X = _features(tasks[0].features)
+        return [
+            _written(task, model, X, seconds) for task, model in zip(tasks, models, strict=True)
+        ]
+    # Out here, as the error held all that fills the memory.
+    _give_back()
+    if narrow and len(tasks) > 2:
+        half = len(tasks) // 2
+        return train_stacked(tasks[:half]) + train_stacked(tasks[half:])
+    return [train_and_predict(task) for task in tasks]
+
+
+def _stacked(tasks: Sequence[Task]) -> list[Any]:
+    """Train models of several folds as one."""
     from serfeat.models.stacked import fit_stacked
 
     models, prepared, labels = [], [], []
     X = _features(tasks[0].features)
-    start = time.perf_counter()
+    for task in tasks:
+        model = _model(task, {})
+        models.append(model)
+        labels.append(_repeated(task, _targets(task)))
+        prepared.append(model[:-1].fit_transform(_with_copies(task, X), labels[-1]))
+    fit_stacked([m.steps[-1][1] for m in models], prepared, labels)
+    return models
+
+
+def _written(task: Task, model: Any, X: Any, seconds: float) -> SerfeatError | None:
+    """Write the part of a trained model, or say what went wrong."""
     try:
-        for task in tasks:
-            model = _model(task, {})
-            y = _targets(task)
-            models.append(model)
-            labels.append(_repeated(task, y))
-            prepared.append(model[:-1].fit_transform(_with_copies(task, X), labels[-1]))
-        fit_stacked([m.steps[-1][1] for m in models], prepared, labels)
-    except Exception as error:
-        unlike = isinstance(error, ModelError) and error.code == "not-stackable"
-        if unlike or isinstance(error, RuntimeError):  # torch's, memory among them
-            return [train_and_predict(task) for task in tasks]
-        return [_failure(tasks[0], error)] * len(tasks)
-    seconds = (time.perf_counter() - start) / len(tasks)
-    for task, model in zip(tasks, models, strict=True):
         _write_part(task, model, X, seconds, [])
-    return [None] * len(tasks)
+    except Exception as error:
+        return _failure(task, error)
+    return None
+
+
+def _give_back() -> None:
+    """Give back what torch keeps of the GPU's memory."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _features(stem: Path) -> Any:

@@ -19,7 +19,7 @@ import pandas as pd
 
 from serfeat.compare.code import code_of
 from serfeat.compare.features import File, Key, file_key
-from serfeat.compare.fitting import Task, stack_key, train_and_predict, train_stacked
+from serfeat.compare.fitting import Task, on_gpu, stack_key, train_and_predict, train_stacked
 from serfeat.compare.targets import known_of, learnt_rows
 from serfeat.engines import run
 from serfeat.errors import ModelError, SerfeatError
@@ -97,8 +97,17 @@ def run_tasks(tasks: Sequence[Task], jobs: int, report: Report, engine: str, add
     done = len(tasks) - len(todo)
     report("models", done, len(tasks))
     groups = _stacks(todo)
-    said = run(_train, groups, jobs=jobs, engine=engine, address=address)
-    for group, results in zip(groups, said, strict=True):
+    # One training after the other on a GPU: what does not fit is halved, and that must not depend
+    # on what others hold at that moment. The cores train all else before.
+    crowd: list[list[Task]] = []
+    alone: list[list[Task]] = []
+    for group in groups:
+        (alone if on_gpu(group[0]) else crowd).append(group)
+    said = itertools.chain(
+        run(_train, crowd, jobs=jobs, engine=engine, address=address),
+        run(_train, alone, jobs=1, isolated=jobs != 1, engine=engine, address=address),
+    )
+    for group, results in zip([*crowd, *alone], said, strict=True):
         where = f"{group[0].entry.name}, {group[0].protocol}, {group[0].fold.name}"
         if isinstance(results, Exception):
             raise ModelError(

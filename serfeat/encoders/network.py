@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from serfeat.encoders.files import KINDS, Architecture, architecture, resolved, weight_files
 from serfeat.errors import AudioError, FeatureError, MissingExtraError, ModelError
+from serfeat.precision import exact_float32
 from serfeat.types import Floats32
 
 __all__ = ["Encoder", "load_encoder"]
@@ -101,15 +102,18 @@ class Encoder:
         import torch
 
         values = self._extracted(signal) if self.kind == "whisper" else signal
-        batch = torch.from_numpy(values)[None].to(self.device)
-        with torch.no_grad():
-            if self.kind == "whisper":
-                positions = batch.shape[-1] // 2  # two mel frames make one
-                with _own_length(self.module, positions):
-                    found = _states(self.module, batch[..., : 2 * positions], upto)
-            else:
-                found = _states(self.module, batch, upto)
-        return [s[0].cpu().numpy() for s in found]
+        try:
+            batch = torch.from_numpy(values)[None].to(self.device)
+            with torch.no_grad(), exact_float32():
+                if self.kind == "whisper":
+                    positions = batch.shape[-1] // 2  # two mel frames make one
+                    with _own_length(self.module, positions):
+                        found = _states(self.module, batch[..., : 2 * positions], upto)
+                else:
+                    found = _states(self.module, batch, upto)
+            return [s[0].cpu().numpy() for s in found]
+        except torch.OutOfMemoryError as error:  # a GPU's; no `MemoryError`, as which a clip fails
+            raise MemoryError(str(error).splitlines()[0]) from None
 
 
 class _ReachedError(Exception):

@@ -164,7 +164,7 @@ def train_rbm(
     history = []
     for epoch in range(1, epochs + 1):
         inertia = momentum[0] if epoch <= 5 else momentum[1]
-        error = 0.0
+        errors = []  # of the batches, on their device: to read one is to wait for it
         order = torch.randperm(len(v)).to(v.device)
         for start in range(0, len(v), batch_size):
             v0 = v[order[start : start + batch_size]]
@@ -172,7 +172,7 @@ def train_rbm(
             slopes = (slope.W - l2 * rbm.W, slope.b, slope.c)
             for w, speed, direction in zip(weights, speeds, slopes, strict=True):
                 w.add_(speed.mul_(inertia).add_(direction, alpha=learning_rate))
-            error += float((v0 - slope.v).square().sum()) / v.numel()
+            errors.append((v0 - slope.v).square().sum())
         if not all(bool(w.isfinite().all()) for w in weights):
             raise ModelError(
                 f"the pre-training diverged in epoch {epoch}",
@@ -180,6 +180,7 @@ def train_rbm(
                 code="diverged",
                 fix="scale the features, or look for outliers among them",
             )
+        error = float(torch.stack(errors).cpu().double().sum()) / v.numel()
         history.append({"epoch": epoch, "reconstruction_error": error})
     return history
 
@@ -251,7 +252,8 @@ class DBN(nn.Module):
 
         Parameters
         ----------
-        x, lengths : (clips, frames, n_features), (clips,), all training clips.
+        x, lengths : (clips, frames, n_features), (clips,), all training clips; or what `pooled`
+            makes of them, as clips of one frame.
 
         Returns
         -------

@@ -204,7 +204,9 @@ class DCRN(nn.Module):
         h = self.drop(F.conv1d(_same(samples[:, None], self.filters_a.shape[2]), self.filters_a))
         h = h.masked_fill(~valid[:, None], 0)  # (batch, filters, time)
         h = torch.relu(torch.maximum(h[:, :, ::2], h[:, :, 1::2]))  # (batch, filters, time / 2)
-        h = channel_max(self.drop(fft_conv1d(h, self.filters_b)), self.pool)
+        with torch.autocast(h.device.type, enabled=False):  # there is no FFT of bfloat16
+            h = fft_conv1d(h.to(self.filters_b.dtype), self.filters_b)
+        h = channel_max(self.drop(h), self.pool)
         return h.masked_fill(~valid[:, None, ::2], 0)
 
     def frame_counts(self, lengths: Tensor) -> Tensor:
@@ -218,8 +220,10 @@ class DCRN(nn.Module):
         h = h.permute(0, 2, 3, 1).flatten(2)  # (batch, n40, frame / 2 * channels)
         counts = self.frame_counts(lengths)
         packed = pack_padded_sequence(h, counts.cpu(), batch_first=True, enforce_sorted=False)
+        with torch.autocast(h.device.type, enabled=False):  # see `serfeat.heads.rnn`
+            states = self.lstm(packed)[0]
         h, _ = pad_packed_sequence(
-            self.lstm(packed)[0], batch_first=True, total_length=h.shape[1]
+            states, batch_first=True, total_length=h.shape[1]
         )  # (batch, n40, hidden)
         y = self.classifier(h)
         if self.activation == "tanh":

@@ -157,9 +157,13 @@ def _states(layer: Any, h: Tensor, lengths: Tensor) -> list[Tensor]:
 
     Those in the padding are finite and mean nothing.
     """
-    states = [layer[0](h)[0]]
-    if len(layer) == 2:
-        states.append(reverse_valid(layer[1](reverse_valid(h, lengths))[0], lengths))
+    # cuDNN's layers know no bfloat16 under autocast: they would take float16, whose range small
+    # gradients leave.
+    with torch.autocast(h.device.type, enabled=False):
+        h = h.float() if h.dtype in (torch.bfloat16, torch.float16) else h
+        states = [layer[0](h)[0]]
+        if len(layer) == 2:
+            states.append(reverse_valid(layer[1](reverse_valid(h, lengths))[0], lengths))
     return states
 
 

@@ -19,6 +19,8 @@ from torch import Tensor
 
 from serfeat.errors import ModelError, did_you_mean
 from serfeat.heads.layers import length_mask
+from serfeat.models.batches import sent
+from serfeat.types import Bools
 
 __all__ = ["Augmentation", "Mixed"]
 
@@ -87,18 +89,28 @@ class Augmentation:
         if self.noise > 0:
             inside = length_mask(lengths, x.shape[1])
             x += self.noise * torch.randn_like(x) * inside[:, :, None]
-        for i, n in enumerate(lengths.tolist()):
-            for _ in range(self.time_masks):
-                width = int(rng.integers(0, min(self.time_width, n // 5) + 1))
-                begin = int(rng.integers(0, n - width + 1))
-                x[i, begin : begin + width] = 0
-            for _ in range(self.feature_masks):
-                width = int(rng.integers(0, min(self.feature_width, x.shape[2] // 5) + 1))
-                begin = int(rng.integers(0, x.shape[2] - width + 1))
-                x[i, :, begin : begin + width] = 0
+        if self.time_masks or self.feature_masks:
+            masks = self._masks(lengths.tolist(), x.shape[1], x.shape[2], rng)
+            x.masked_fill_(sent(masks, x.device), 0)
         if self.mixup <= 0 or len(x) < 2:
             return Mixed(x, lengths)
         share = float(rng.beta(self.mixup, self.mixup))
-        partner = torch.from_numpy(rng.permutation(len(x))).to(x.device)
+        partner = sent(rng.permutation(len(x)), x.device)
         mixed = share * x + (1 - share) * x[partner]
         return Mixed(mixed, torch.maximum(lengths, lengths[partner]), partner, share)
+
+    def _masks(
+        self, lengths: list[int], frames: int, columns: int, rng: np.random.Generator
+    ) -> Bools:
+        """What is set to 0, (batch, frames, columns): one array, not a write for each stretch."""
+        masks = np.zeros((len(lengths), frames, columns), dtype=bool)
+        for mask, n in zip(masks, lengths, strict=True):
+            for _ in range(self.time_masks):
+                width = int(rng.integers(0, min(self.time_width, n // 5) + 1))
+                begin = int(rng.integers(0, n - width + 1))
+                mask[begin : begin + width] = True
+            for _ in range(self.feature_masks):
+                width = int(rng.integers(0, min(self.feature_width, columns // 5) + 1))
+                begin = int(rng.integers(0, columns - width + 1))
+                mask[:, begin : begin + width] = True
+        return masks

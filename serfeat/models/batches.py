@@ -9,12 +9,14 @@ void).
 
 Contents
 --------
-`as_clips` : a table or frames, finite, as `Sequences`.
-`batches`  : which clips go together in an epoch.
-`padded`   : tensors of some clips.
-`logits`   : a module applied to all clips.
-`outputs`  : the same for every task of a multi-task module.
-`Room`     : halves what does not fit into the memory.
+`as_clips`      : a table or frames, finite, as `Sequences`.
+`batches`       : which clips go together in an epoch.
+`padded`        : tensors of some clips.
+`sent`          : an array on a device.
+`logits`        : a module applied to all clips.
+`outputs`       : the same for every task of a multi-task module.
+`Room`          : halves what does not fit into the memory.
+`out_of_memory` : whether an error says that it was wanting.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
@@ -31,7 +34,17 @@ from serfeat.errors import ModelError
 from serfeat.sequences import Sequences
 from serfeat.types import Floats32, Ints
 
-__all__ = ["POOL", "Room", "as_clips", "batches", "logits", "outputs", "padded"]
+__all__ = [
+    "POOL",
+    "Room",
+    "as_clips",
+    "batches",
+    "logits",
+    "out_of_memory",
+    "outputs",
+    "padded",
+    "sent",
+]
 
 Done = TypeVar("Done")
 
@@ -114,7 +127,15 @@ def padded(
     x: Floats32 = np.zeros((len(rows), longest, clips.shape[1]), dtype=np.float32)
     for i, row in enumerate(rows):
         x[i, : lengths[i]] = clips[int(row)]
-    return torch.from_numpy(x).to(device), torch.from_numpy(lengths).to(device)
+    return sent(x, device), sent(lengths, device)
+
+
+def sent(array: NDArray[Any], device: torch.device) -> Tensor:
+    """Send an array to a device; the host goes on while it travels to a GPU."""
+    tensor = torch.from_numpy(array)
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 class Room:
@@ -152,18 +173,20 @@ class Room:
             try:
                 return [work(part) for part in self._parts(rows, lengths)]
             except (MemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
+                reason = str(error)
             again()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-            self._halve(rows, lengths)
+            self._halve(rows, lengths, reason)
 
-    def _halve(self, rows: Ints, lengths: Ints) -> None:
+    def _halve(self, rows: Ints, lengths: Ints, reason: str) -> None:
         largest = max(self._parts(rows, lengths), key=lambda p: len(p) * int(lengths[p].max()))
         if len(largest) == 1:
             raise ModelError(
-                f"a clip of {int(lengths[largest].max())} frames does not fit into the memory",
+                f"a clip of {int(lengths[largest].max())} frames does not fit into the memory "
+                f"({(reason or 'MemoryError').splitlines()[0][:200]})",
                 code="memory",
                 fix="cut long recordings into segments, or take a smaller network",
             )
@@ -179,12 +202,19 @@ class Room:
         yield from self._parts(rows[half:], lengths)
 
 
-def _out_of_memory(error: Exception) -> bool:
-    """Whether it says that memory was wanting: torch's errors for that are of many kinds."""
+# What torch's errors say for want of memory: of CUDA, the CPU, cuBLAS, cuDNN, and of a convolution
+# for whose ways none has room.
+_WANTING = (
+    *("out of memory", "can't allocate memory", "alloc_failed", "allocation_failed"),
+    "unable to find an engine to execute",
+)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether it says that memory was wanting."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    words = str(error).lower()
-    return "out of memory" in words or "can't allocate memory" in words
+    return any(words in str(error).lower() for words in _WANTING)
 
 
 def logits(module: nn.Module, clips: Sequences, batch_size: int) -> Tensor:

@@ -77,25 +77,39 @@ class KerasAdam(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
+            alike: dict[float, list[Tensor]] = {}  # parameters that have moved as often
             for p in group["params"]:
-                if p.grad is not None:
-                    self._move(p, p.grad, group)
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                if not state:
+                    state["step"] = torch.tensor(0.0)
+                    state["exp_avg"] = torch.zeros_like(p)
+                    state["exp_avg_sq"] = torch.zeros_like(p)
+                state["step"] += 1
+                alike.setdefault(float(state["step"]), []).append(p)
+            for t, parameters in alike.items():
+                self._move(parameters, t, group)
         return loss
 
-    def _move(self, p: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[p]
-        if not state:
-            state["step"] = torch.tensor(0.0)
-            state["exp_avg"] = torch.zeros_like(p)
-            state["exp_avg_sq"] = torch.zeros_like(p)
-        state["step"] += 1
-        t, (b1, b2) = float(state["step"]), group["betas"]
-        m = state["exp_avg"].lerp_(grad, 1 - b1)
-        v = state["exp_avg_sq"].mul_(b2).addcmul_(grad, grad, value=1 - b2)
+    def _move(self, parameters: list[Tensor], t: float, group: dict[str, Any]) -> None:
+        """Move some parameters for the t-th time.
+
+        All of them with each operation: on a GPU their number counts, and not the size.
+        """
+        b1, b2 = group["betas"]
+        gradients = [p.grad for p in parameters if p.grad is not None]  # of all of them
+        m = [self.state[p]["exp_avg"] for p in parameters]
+        v = [self.state[p]["exp_avg_sq"] for p in parameters]
+        torch._foreach_lerp_(m, gradients, 1 - b1)
+        torch._foreach_mul_(v, b2)
+        torch._foreach_addcmul_(v, gradients, gradients, 1 - b2)
         if group["weight_decay"]:
-            p.mul_(1 - group["lr"] * group["weight_decay"])
+            torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
         rate = group["lr"] * (1 - b2**t) ** 0.5 / (1 - b1**t)
-        p.addcdiv_(m, v.sqrt().add_(group["eps"]), value=-rate)
+        roots = torch._foreach_sqrt(v)
+        torch._foreach_add_(roots, group["eps"])
+        torch._foreach_addcdiv_(parameters, m, roots, -rate)
 
 
 # name -> class, and the settings that it has besides the learning rate. What "adam" calls weight

@@ -36,11 +36,12 @@ from torch.nn import functional as F
 from serfeat.errors import ModelError
 from serfeat.heads.layers import MaskedBatchNorm
 from serfeat.models.arguments import as_labels, class_weights
-from serfeat.models.batches import as_clips, batches, padded
+from serfeat.models.batches import as_clips, batches, sent
 from serfeat.models.optimizers import EPSILON
 from serfeat.models.surroundings import own_random_state, resolve_device, threads
 from serfeat.models.torch_classifier import TorchClassifier
 from serfeat.models.training import Stage
+from serfeat.precision import exact_float32
 from serfeat.sequences import Sequences
 from serfeat.types import Floats
 
@@ -102,7 +103,7 @@ def fit_stacked(
     if len({(f.model.n_features_in_, tuple(f.classes)) for f in folds}) > 1:
         raise ModelError("the folds differ in columns or classes", code="not-stackable")
     device = resolve_device(first.device)
-    with threads(first.threads):
+    with threads(first.threads), exact_float32():
         modules = []
         for fold in folds:
             with own_random_state(device, fold.model.seed):
@@ -164,16 +165,18 @@ class _Stack:
                 layer.by_hand = False
         # All clips of all folds, padded once and kept on the device, one fold after the other; in
         # the end a clip of no frame.
-        longest = max(int(f.clips.lengths.max()) for f in folds)
-        filled = [padded(f.clips, np.arange(len(f.clips)), device, frames=longest) for f in folds]
-        self.x = torch.cat([x for x, _ in filled])  # (clips, frames, columns)
-        self.x = F.pad(self.x, (0, 0, 0, 0, 0, 1))
-        self.lengths = F.pad(torch.cat([lengths for _, lengths in filled]), (0, 1))
-        targets = torch.from_numpy(np.concatenate([f.targets for f in folds])).to(device)
-        self.targets = F.pad(targets, (0, 1), value=_IGNORED)
+        lengths = np.concatenate([*(f.clips.lengths for f in folds), [0]])
         self.first = np.cumsum([0, *(len(f.clips) for f in folds)])
+        shape = (len(lengths), int(lengths.max()), folds[0].clips.shape[1])
+        self.x = torch.zeros(shape, device=device)  # (clips, frames, columns)
+        for f, begin in zip(folds, self.first[:-1], strict=True):
+            for i, clip in enumerate(f.clips, int(begin)):
+                self.x[i, : len(clip)] = torch.from_numpy(clip)
+        self.frames = lengths
+        self.lengths = sent(lengths, device)
+        self.targets = sent(np.concatenate([*(f.targets for f in folds), [_IGNORED]]), device)
         weights = [np.ones(len(f.classes)) if f.weights is None else f.weights for f in folds]
-        self.weights = torch.from_numpy(np.stack(weights)).float().to(device)
+        self.weights = sent(np.stack(weights).astype(np.float32), device)
 
     def train(self) -> list[list[dict[str, Any]]]:
         """Run all epochs; return the history of every fold."""
@@ -238,13 +241,11 @@ class _Stack:
             rows.append(filled.ravel())
             rates += [stage.rate(done + (number + 0.5) / len(cuts[i])) for i in members]
             sizes += [len(batch) for batch in mine]
-        sent = torch.from_numpy(np.concatenate(rows)).to(self.device)
-        facts = torch.tensor([rates, sizes], dtype=self.flat.dtype).to(self.device)
-        of_rows = sent.split_with_sizes([r.size for r in rows])
+        of_rows = sent(np.concatenate(rows), self.device).split_with_sizes([r.size for r in rows])
+        facts = sent(np.array([rates, sizes], dtype=np.float32), self.device)
         of_folds = facts.split_with_sizes([len(members) for _, members in groups], 1)
-        lengths = np.concatenate([*(f.clips.lengths for f in self.folds), [0]])
         return [
-            _Step(self._at(m), r.view(len(m), -1), int(lengths[own].max()), rate, clips)
+            _Step(self._at(m), r.view(len(m), -1), int(self.frames[own].max()), rate, clips)
             for (_, m), r, own, (rate, clips) in zip(groups, of_rows, rows, of_folds, strict=True)
         ]
 

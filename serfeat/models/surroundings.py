@@ -56,5 +56,6 @@ def own_random_state(device: torch.device, seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=gpus):
         torch.default_generator.manual_seed(seed)
         if gpus:
-            torch.cuda.manual_seed(seed)
+            with torch.cuda.device(device):  # it seeds the present one
+                torch.cuda.manual_seed(seed)
         yield

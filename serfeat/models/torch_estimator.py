@@ -29,6 +29,7 @@ from serfeat.models.optimizers import OPTIMIZERS
 from serfeat.models.surroundings import own_random_state, resolve_device, threads
 from serfeat.models.training import Stage, train
 from serfeat.models.values import check_values
+from serfeat.precision import exact_float32
 from serfeat.sequences import Sequences
 from serfeat.types import Ints
 
@@ -161,7 +162,12 @@ class TorchEstimator(HoldsOut, BaseEstimator):
         self.__dict__.pop("module_", None)  # of an earlier fit; a failed one must not look fitted
         device = resolve_device(self.device)
         file = None if self.checkpoint is None else Path(self.checkpoint)
-        with threads(self.threads), own_random_state(device, self.seed), self._bar() as report:
+        with (
+            threads(self.threads),
+            exact_float32(),
+            own_random_state(device, self.seed),
+            self._bar() as report,
+        ):
             module = self._new_module(sizes).to(device)
             try:
                 trained = train(
@@ -275,10 +281,11 @@ class TorchEstimator(HoldsOut, BaseEstimator):
         """Call ``function(module, clips, batch_size)`` on the device of the settings."""
         check_is_fitted(self, "module_")
         device = resolve_device(self.device)
-        with threads(self.threads):
-            found = function(self.module_.to(device), clips, self.batch_size)
+        try:
+            with threads(self.threads), exact_float32():
+                return function(self.module_.to(device), clips, self.batch_size)
+        finally:
             self.module_.cpu()
-        return found
 
     # ------------------------------------------------------------------ storing
 
@@ -302,6 +309,10 @@ class TorchEstimator(HoldsOut, BaseEstimator):
         ------
         ModelError : the weights are not those of the card's head.
         """
+        try:
+            resolve_device(self.device)
+        except ModelError:  # trained on a GPU that this machine does not have
+            self.device = "auto"
         self.n_features_in_ = int(card["n_features"])
         self.sizes_ = {name: int(size) for name, size in card["sizes"]}
         self.history_ = list(card["history"])

@@ -43,7 +43,7 @@ from serfeat.errors import ModelError
 from serfeat.files import committed
 from serfeat.heads.multi_task import trunk_of
 from serfeat.models.augmentation import Augmentation
-from serfeat.models.batches import Room, batches, padded
+from serfeat.models.batches import Room, batches, padded, sent
 from serfeat.models.objectives import Objective
 from serfeat.models.optimizers import make_optimizer
 from serfeat.sequences import Sequences
@@ -161,9 +161,8 @@ def train(
     head = trunk_of(module)
     pretrain: Any = getattr(head, "pretrain", None)
     if stored is None and pretrain is not None:
-        x, lengths = padded(clips, rows, next(module.parameters()).device)
         module.train()
-        state.history += pretrain(x, lengths)
+        state.history += pretrain(*_pooled(head, clips, rows, stages[0].batch_size, room))
     begin_stage: Any = getattr(head, "stage", None)
     before = 0
     for i, stage in enumerate(stages):
@@ -222,6 +221,19 @@ def train(
     return state
 
 
+def _pooled(
+    head: Any, clips: Sequences, rows: Ints, batch_size: int, room: Room
+) -> tuple[Tensor, Tensor]:
+    """Clips as the one row that the head makes of each, (clips, 1, columns), and the lengths."""
+    device = next(head.parameters()).device
+    parts: list[Tensor] = []
+    for begin in range(0, len(rows), batch_size):
+        batch = rows[begin : begin + batch_size]
+        parts += room.each(lambda b: head.pooled(*padded(clips, b, device)), batch, clips.lengths)
+    x = torch.cat(parts)[:, None]
+    return x, torch.ones(len(x), dtype=torch.int64, device=device)
+
+
 def _epoch(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -246,9 +258,9 @@ def _epoch(
 
     def learn(batch: Ints, whole: Ints) -> tuple[Tensor, Tensor]:
         """Add the gradients of a batch, or of a part of one; return its loss and right answers."""
-        all_of_it = None if len(batch) == len(whole) else torch.from_numpy(whole).to(device)
+        all_of_it = None if len(batch) == len(whole) else sent(whole, device)
         x, lengths = padded(clips, batch, device)
-        positions = torch.from_numpy(batch).to(device)
+        positions = sent(batch, device)
         partner, share = None, 1.0
         if augmentation is not None:
             mixed = augmentation(x, lengths, rng)
