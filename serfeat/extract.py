@@ -175,6 +175,9 @@ def _extract(
     count = _Count(len(clips), len(clips) - len(todo), progress)
     mapper = partial(_compute_all, chosen=chosen, level=level, kept=kept, present=present,
                      count=count, engine=engine, address=address)  # fmt: skip
+    if todo and chosen.encoder is not None and chosen.encoder.on_gpu:
+        # One process has the GPU: every other would put a copy of the encoder there.
+        jobs, isolated = 1, isolated or jobs != 1
     with Interrupt() as asked:
         wrong, dead = mapper(todo, batch_size(len(todo), level), jobs, isolated, asked)
         # One clip may have taken its whole batch with it: now each is a task of its own.

@@ -546,6 +546,44 @@ def test_the_store_and_the_name(directories: dict[str, Path]) -> None:
         assert feature_set(features.name).columns("lld") == features.columns("lld")
 
 
+def test_one_process_has_the_gpu(
+    directories: dict[str, Path], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Caught: a copy of the encoder on the GPU for every core, and one for who only asks."""
+    import torch
+
+    from serfeat import extract as module
+    from serfeat.encoders import columns
+
+    calls = []
+    run, load = module.run, columns.load_encoder
+
+    def spied(*args: Any, jobs: int, isolated: bool = False, **settings: Any) -> Any:
+        calls.append((jobs, isolated))
+        return run(*args, jobs=1, **settings)
+
+    monkeypatch.setattr(module, "run", spied)
+    name = f"encoder:{directories['hubert']}@1"
+    module.extract(tiny, name, store=tmp_path / "cpu", jobs=2)
+    assert calls[0] == (2, True)
+    with monkeypatch.context() as gpu:
+        gpu.setattr(torch.cuda, "is_available", lambda: True)
+        assert columns.default_device() == "cuda"
+        devices = []
+        gpu.setattr(
+            columns, "load_encoder", lambda where, device="auto": devices.append(device) or
+            load(where, device="cpu"),
+        )  # fmt: skip
+        calls.clear()
+        module.extract(tiny, name, store=tmp_path / "gpu", jobs=2)
+        assert calls[0] == (1, True)
+        assert devices[0] == "cpu"  # `require`, in the process of whoever asks
+        assert set(devices[1:]) == {"auto"}
+        calls.clear()
+        module.extract(tiny, "energy", store=tmp_path / "gpu", jobs=2)
+        assert calls[0] == (2, True)
+
+
 def test_extract_and_recipe(
     directories: dict[str, Path], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from serfeat.encoders.files import Architecture, architecture, digests, resolved, version_of
-from serfeat.encoders.network import load_encoder
+from serfeat.encoders.network import default_device, load_encoder
 from serfeat.errors import FeatureError
 from serfeat.types import Floats32, Reals
 
@@ -83,8 +83,16 @@ class EncoderColumns:
         }
 
     def require(self) -> None:
-        """Load the encoder now, so that what is wrong with it is not every clip's failure."""
-        load_encoder(self.where)
+        """Load the encoder now, so that what is wrong with it is not every clip's failure.
+
+        On the CPU: a GPU's memory is for who computes.
+        """
+        load_encoder(self.where, device="cpu")
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it computes on a GPU here."""
+        return default_device() != "cpu"
 
 
 def encoder_columns(expression: str) -> EncoderColumns:

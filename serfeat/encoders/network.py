@@ -18,7 +18,7 @@ from serfeat.errors import AudioError, FeatureError, MissingExtraError, ModelErr
 from serfeat.precision import exact_float32
 from serfeat.types import Floats32
 
-__all__ = ["Encoder", "load_encoder"]
+__all__ = ["Encoder", "default_device", "load_encoder"]
 
 # Takes part in training only: the vector in place of masked frames.
 _OPTIONAL = ("masked_spec_embed",)
@@ -185,7 +185,16 @@ def load_encoder(where: str | Path, *, device: str = "auto") -> Encoder:
     """
     folder = resolved(str(where), weights=True)
     stamps = tuple((p.name, p.stat().st_mtime_ns, p.stat().st_size) for p in weight_files(folder))
-    return _loaded(folder, stamps, device, os.getpid())
+    return _loaded(folder, stamps, default_device() if device == "auto" else device, os.getpid())
+
+
+def default_device() -> str:
+    """Where an encoder computes if nobody says: on a GPU, if there is one."""
+    try:
+        import torch
+    except ImportError:
+        return "cpu"  # it will not compute at all
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @lru_cache(maxsize=2)
@@ -218,9 +227,8 @@ def _loaded(folder: Path, stamps: object, device: str, process: int) -> Encoder:
             fix="copy or fetch it again",
         ) from None
     _check_complete(folder, shape, module, info)
-    where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     encoder = module.get_encoder() if shape.kind == "whisper" else module
-    return Encoder(shape, encoder.eval().requires_grad_(False).to(where), extractor, where)
+    return Encoder(shape, encoder.eval().requires_grad_(False).to(device), extractor, device)
 
 
 def _check_complete(folder: Path, shape: Architecture, module: Any, info: Any) -> None:
